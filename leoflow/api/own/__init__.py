@@ -1,0 +1,1 @@
+"""Leoflow's own additions under /api/v2/leoflow."""

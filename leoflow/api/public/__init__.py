@@ -1,0 +1,1 @@
+"""Airflow 3.2's public API under /api/v2, one module per resource."""

@@ -1,0 +1,1 @@
+"""Airflow 3.2's private UI API under /ui."""

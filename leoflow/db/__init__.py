@@ -1,0 +1,1 @@
+"""Connections, listener, named queries, migrations, and the embedded Postgres."""

@@ -1,0 +1,1 @@
+"""The claim loop: asks Postgres for work, launches attempts, reports their outcomes."""

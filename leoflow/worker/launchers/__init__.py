@@ -1,0 +1,1 @@
+"""Ways to run an attempt, behind one port."""
