@@ -13,11 +13,7 @@ from benchmarks.harness import Options, show
 
 def available() -> dict[str, str]:
     """Short name (`b01`) to module name (`b01_hop_latency`)."""
-    names = [
-        m.name
-        for m in pkgutil.iter_modules(benchmarks.__path__)
-        if m.name[:1] == "b" and m.name[1:3].isdigit()
-    ]
+    names = [m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name[:1] == "b" and m.name[1:3].isdigit()]
     return {name[:3]: name for name in sorted(names)}
 
 
@@ -27,9 +23,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="b01, b02, … (B1 and b1 work too)")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--peer", action="store_true", help="measure the peer in the same run")
-    parser.add_argument(
-        "--scratch", type=Path, help="kept scratch directory (peers are installed there once)"
-    )
+    parser.add_argument("--scratch", type=Path, help="kept scratch directory (peers are installed there once)")
     arguments = parser.parse_args()
     known = available()
     if not arguments.names:

@@ -25,9 +25,7 @@ class LeoflowError(Exception):
 
     exit_code = ExitCode.FAILED
 
-    def __init__(
-        self, what: str, *, where: str = "", hint: str = "", exit_code: ExitCode | None = None
-    ) -> None:
+    def __init__(self, what: str, *, where: str = "", hint: str = "", exit_code: ExitCode | None = None) -> None:
         super().__init__(f"{what}: {where}" if where else what)
         self.what = what
         self.where = where
