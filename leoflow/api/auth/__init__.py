@@ -1,1 +1,1 @@
-"""Log-in, tokens, and who may do what."""
+"""Who is asking: tokens, users, the login page, and the rules for a server on loopback."""

@@ -1,0 +1,118 @@
+"""What a route can ask for: a connection, the signed-in user, a minimum role.
+
+    @router.get("/pools")
+    async def pools(conn: Conn, user: Viewer, paged: Paged) -> PoolCollection: …
+
+`Conn` is one pooled connection (autocommit) for the whole request, shared with the check of the user.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException, Request
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from leoflow.api.auth import users
+from leoflow.api.auth.tokens import COOKIE, Claims, ExpiredTokenError, InvalidTokenError, TokenSigner
+from leoflow.api.settings import ApiSettings
+
+Connection = AsyncConnection[tuple[Any, ...]]
+Pool = AsyncConnectionPool[Connection]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiState:
+    """What the application was composed of; lives at `app.state.leoflow`."""
+
+    pool: Pool
+    settings: ApiSettings
+    signer: TokenSigner
+
+
+class Role(IntEnum):
+    """Airflow's simple roles; each includes the ones before."""
+
+    VIEWER = 1
+    USER = 2
+    OP = 3
+    ADMIN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The signed-in user."""
+
+    name: str
+    role: Role
+    claims: Claims
+
+
+def state(request: Request) -> ApiState:
+    """FastAPI dependency: the composition."""
+    found: ApiState = request.app.state.leoflow
+    return found
+
+
+State = Annotated[ApiState, Depends(state)]
+
+
+async def connection(state: State) -> AsyncIterator[Connection]:
+    """FastAPI dependency: a connection for the length of the request."""
+    async with state.pool.connection() as conn:
+        yield conn
+
+
+Conn = Annotated[Connection, Depends(connection)]
+
+
+def credentials(request: Request) -> str | None:
+    """Find the token: the cookie wins over the `Authorization: Bearer` header, as in Airflow."""
+    if cookie := request.cookies.get(COOKIE):
+        return cookie
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() or None if scheme.lower() == "bearer" else None
+
+
+async def current_user(request: Request, state: State, conn: Conn) -> User:
+    """FastAPI dependency: the user of the request's token.
+
+    Raises:
+        HTTPException: 401 `Not authenticated` or `Token Expired`, 403 `Invalid JWT token`; the UI reacts to
+            these exact texts.
+    """
+    token = credentials(request)
+    if not token:
+        raise HTTPException(401, "Not authenticated")
+    try:
+        claims = state.signer.read(token)
+    except ExpiredTokenError:
+        raise HTTPException(401, "Token Expired") from None
+    except InvalidTokenError:
+        raise HTTPException(403, "Invalid JWT token") from None
+    role = await users.role_of(conn, claims.user_name, claims.token_id)
+    if role is None or role.upper() not in Role.__members__:
+        raise HTTPException(403, "Invalid JWT token")
+    return User(claims.user_name, Role[role.upper()], claims)
+
+
+CurrentUser = Annotated[User, Depends(current_user)]
+
+
+def at_least(role: Role) -> Callable[[User], User]:
+    """Make a dependency that refuses users below a role with 403 `Forbidden`."""
+
+    def check(user: CurrentUser) -> User:
+        if user.role < role:
+            raise HTTPException(403, "Forbidden")
+        return user
+
+    return check
+
+
+Viewer = Annotated[User, Depends(at_least(Role.VIEWER))]
+Operator = Annotated[User, Depends(at_least(Role.OP))]
+Editor = Annotated[User, Depends(at_least(Role.USER))]
+Admin = Annotated[User, Depends(at_least(Role.ADMIN))]
