@@ -1,0 +1,1 @@
+"""Peers measured in the same run, each in its own virtual environment."""
