@@ -14,6 +14,8 @@ from benchmarks.airflow_api import AirflowApi
 from benchmarks.lite import free_port, wait_until_ready
 
 REQUIREMENTS = ("apache-airflow==3.2.2", "psycopg2-binary", "asyncpg")
+RELEASED_BEFORE = "2026-06-01"
+"""Airflow 3.2.2 does not start with later releases of its dependencies (pydantic 2.14)."""
 
 
 def install(directory: Path) -> Path:
@@ -22,7 +24,18 @@ def install(directory: Path) -> Path:
     if not program.exists():
         python = str(directory / "bin" / "python")
         subprocess.run(["uv", "venv", "--quiet", "--clear", str(directory)], check=True)
-        command = ["uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *REQUIREMENTS]
+        command = [
+            "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--compile-bytecode",
+            "--exclude-newer",
+            RELEASED_BEFORE,
+            "--python",
+            python,
+            *REQUIREMENTS,
+        ]
         subprocess.run(command, check=True)
     return program
 
