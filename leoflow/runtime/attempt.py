@@ -1,0 +1,103 @@
+"""One attempt, from the fork to its exit: everything a child does around the SDK's task runner."""
+
+import atexit
+import contextlib
+import os
+import resource
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from leoflow.runtime import hazards, processes, sdk_adapter
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """The attempt's four channels, as received from the worker."""
+
+    supervisor: int
+    logs: int
+    stdout: int
+    stderr: int
+
+
+def run(sdk: sdk_adapter.Sdk, order: dict[str, Any], channels: Descriptors, parent: int) -> NoReturn:
+    """Become the attempt described by `order`; never returns. Called in a fresh fork of a zygote.
+
+    Args:
+        sdk: the warmed Task SDK of the zygote.
+        order: `env` (added to the zygote's), `cwd`, `memory_bytes` (or null).
+        channels: descriptors received with the order.
+        parent: process id of the zygote.
+    """
+    code = 125
+    try:
+        _separate(order, channels, parent)
+        code = _run_task(sdk)
+    except BaseException:  # nothing may escape into the zygote's code
+        _complain()
+        code = 126
+    os._exit(code)
+
+
+def _separate(order: dict[str, Any], channels: Descriptors, parent: int) -> None:
+    processes.die_with_parent(parent)
+    processes.adopt_orphans()
+    os.setsid()
+    for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(sig, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    sys.excepthook = sys.__excepthook__
+    _place(channels)
+    os.environ.update(order["env"])
+    os.chdir(order["cwd"])
+    memory = order.get("memory_bytes")
+    if memory:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    hazards.renew_random_generators()
+
+
+def _place(channels: Descriptors) -> None:
+    """Put each channel where the SDK and user code expect it, and keep no other copy."""
+    placed = (channels.supervisor, channels.stdout, channels.stderr, channels.logs)
+    # Received descriptors are above 3: a zygote keeps 0 to 3 occupied.
+    for target, source in enumerate(placed):
+        os.dup2(source, target, inheritable=target != sdk_adapter.LOG_DESCRIPTOR)
+        os.close(source)
+    sdk_adapter.reopen_standard_streams()
+
+
+def _run_task(sdk: sdk_adapter.Sdk) -> int:
+    atexit._clear()  # handlers of the zygote are not this child's
+    try:
+        sdk.run_attempt()
+        code = 0
+    except SystemExit as stop:
+        code = _exit_code(stop.code)
+    except BaseException:
+        _complain()
+        code = 126
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):
+            stream.flush()
+    return code
+
+
+def _exit_code(code: Any) -> int:
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    with contextlib.suppress(BaseException):
+        sys.stderr.write(f"{code}\n")
+    return 1
+
+
+def _complain() -> None:
+    with contextlib.suppress(BaseException):
+        traceback.print_exc()
+        sys.stderr.flush()

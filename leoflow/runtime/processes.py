@@ -1,0 +1,72 @@
+"""Process-level protections: parent-death signals, sub-reapers, groups and orphans (Linux)."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc is not None:
+        _libc.prctl(option, value, 0, 0, 0)
+
+
+def die_with_parent(parent: int, sig: int = signal.SIGKILL) -> None:
+    """Ask the kernel to signal this process when `parent` dies; exit at once when it already has."""
+    _prctl(_PR_SET_PDEATHSIG, sig)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent dies, so that none escapes by daemonising."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def hide_memory() -> None:
+    """Refuse other processes of the same user a look into this one (ptrace, /proc/pid/mem)."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def kill_group(leader: int, sig: int) -> None:
+    """Signal a process group; a group that is gone is fine."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, sig)
+
+
+def children() -> list[int]:
+    """Return the process ids of this process's children, adopted ones included."""
+    try:
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def kill_strangers(known: "set[int] | dict[int, object]") -> None:
+    """Kill every child that is not `known`.
+
+    Attempts adopt their own orphans, so an unknown child can only be something a finished attempt left behind.
+    """
+    for pid in children():
+        if pid not in known:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                group = os.getpgid(pid)
+                if group != os.getpgid(0):
+                    os.killpg(group, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
+
+
+def thread_count() -> int:
+    """Return how many kernel threads this process has."""
+    try:
+        return len(list(Path("/proc/self/task").iterdir()))
+    except OSError:
+        return 1

@@ -1,0 +1,289 @@
+"""Everything that depends on private names of Airflow's Task SDK 1.2 (Airflow 3.2), in one place.
+
+The child of every attempt runs the SDK's own `task_runner.main()`. Before the first fork this module replaces
+four names in that module so that a fork does not repeat work its parent has done: the message decoder and the
+type adapters (built once), and `parse` (the DAG is loaded already).
+"""
+
+import gc
+import io
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+LOG_DESCRIPTOR = 3
+"""Where a child finds the pipe for its structured log lines. 0 is the supervisor's socket, as in Airflow."""
+
+BUNDLE_NAME = "leoflow"
+
+
+def sdk_environment(home: str) -> dict[str, str]:
+    """Return the settings that keep Airflow's library from touching anything outside `home`."""
+    return {
+        "AIRFLOW_HOME": home,
+        "AIRFLOW__CORE__DAGS_FOLDER": f"{home}/dags",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{home}/logs",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": "[]",
+    }
+
+
+class _CachedComms:
+    """Stands in for `CommsDecoder` inside the task runner: same object, with its decoders built once."""
+
+    def __init__(self) -> None:
+        from airflow.sdk.execution_time import comms
+        from pydantic import TypeAdapter
+
+        self._class = comms.CommsDecoder
+        self._body: Any = TypeAdapter(comms.ToTask)
+        self._override: Any = None
+
+    def __getitem__(self, _parameters: Any) -> Callable[..., Any]:
+        return self._build
+
+    def _build(self, *, log: Any, **options: Any) -> Any:
+        if self._override is not None:
+            return self._override
+        return self._class(log=log, body_decoder=self._body, err_decoder=self._body, **options)
+
+    def answer_with(self, fake: Any) -> None:
+        """Use `fake` instead of a real channel until called with None."""
+        self._override = fake
+
+
+class _CachedTypeAdapter:
+    """Stands in for pydantic's `TypeAdapter` inside the task runner, which builds one per template field."""
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+        self._built: dict[Any, Any] = {}
+
+    def __call__(self, wanted: Any) -> Any:
+        try:
+            adapter = self._built.get(wanted)
+        except TypeError:
+            return self._factory(wanted)
+        if adapter is None:
+            adapter = self._built[wanted] = self._factory(wanted)
+        return adapter
+
+
+class Sdk:
+    """The Task SDK, imported and warmed. One per zygote, inherited by its forks."""
+
+    def __init__(self) -> None:
+        self._log_io = _open_log_descriptor()
+        import airflow.dag_processing.dagbag
+        from airflow.sdk.execution_time import supervisor, task_runner
+
+        self._runner: Any = task_runner
+        self._supervisor: Any = supervisor
+        self._dagbag: Any = airflow.dag_processing.dagbag
+        supervisor.block_orm_access()
+        self._configure_logging()
+        self._comms = _CachedComms()
+        task_runner.CommsDecoder = self._comms  # type: ignore[assignment,misc]
+        task_runner.TypeAdapter = _CachedTypeAdapter(task_runner.TypeAdapter)  # type: ignore[assignment,misc]
+        task_runner.parse = self._parse
+        self._dags: dict[tuple[str, str], dict[str, Any]] = {}
+        self._bundles: dict[str, Any] = {}
+
+    def _configure_logging(self) -> None:
+        from airflow.sdk.log import configure_logging, reset_logging
+
+        reset_logging()
+        configure_logging(json_output=True, output=self._log_io, sending_to_supervisor=True)
+
+    # -- loading ------------------------------------------------------------------------------------------
+
+    def load(self, bundle_path: str, relative_path: str) -> dict[str, Any]:
+        """Import one DAG file of a project snapshot and keep its DAGs for the attempts forked from here.
+
+        Raises:
+            RuntimeError: the file cannot be imported; the text is Airflow's import error.
+        """
+        bag = self._dagbag.BundleDagBag(
+            dag_folder=str(Path(bundle_path, relative_path)),
+            safe_mode=False,
+            load_op_links=False,
+            bundle_path=Path(bundle_path),
+            bundle_name=BUNDLE_NAME,
+        )
+        if bag.import_errors and not bag.dags:
+            raise RuntimeError("\n".join(str(text) for text in bag.import_errors.values()))
+        dags: dict[str, Any] = dict(bag.dags)
+        self._dags[bundle_path, relative_path] = dags
+        return dags
+
+    def _bundle(self, path: str) -> Any:
+        bundle = self._bundles.get(path)
+        if bundle is None:
+            from airflow.dag_processing.bundles.local import LocalDagBundle
+
+            bundle = self._bundles[path] = LocalDagBundle(name=BUNDLE_NAME, path=path)
+        return bundle
+
+    def _parse(self, what: Any, log: Any) -> Any:
+        """Replace `task_runner.parse`: same result, from the DAG loaded before the fork."""
+        bundle_path = os.environ.get("LEOFLOW_BUNDLE_PATH", "")
+        key = (bundle_path, what.dag_rel_path)
+        dags = self._dags.get(key)
+        if dags is None:
+            dags = self.load(*key)
+        dag = dags.get(what.ti.dag_id)
+        task = dag.task_dict.get(what.ti.task_id) if dag is not None else None
+        if task is None:
+            log.error(
+                "The DAG file does not define this task any more",
+                dag_id=what.ti.dag_id,
+                task_id=what.ti.task_id,
+                path=what.dag_rel_path,
+            )
+            sys.exit(1)
+        return self._runner.RuntimeTaskInstance.model_construct(
+            **what.ti.model_dump(exclude_unset=True),
+            task=task,
+            bundle_instance=self._bundle(bundle_path),
+            _ti_context_from_server=what.ti_context,
+            max_tries=what.ti_context.max_tries,
+            start_date=what.start_date,
+            state=self._runner.TaskInstanceState.RUNNING,
+            sentry_integration=what.sentry_integration,
+        )
+
+    # -- running ------------------------------------------------------------------------------------------
+
+    def run_attempt(self) -> None:
+        """Run the attempt whose details arrive on descriptor 0. Returns or raises like the SDK's `main`."""
+        self._runner.main()
+
+    def warm_up(self) -> None:
+        """Run a task that does nothing against a fake supervisor, filling every lazy import and cache."""
+        from airflow.sdk import DAG, task
+
+        with DAG("leoflow_warm_up", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
+
+            @task
+            def nothing(value: int) -> int:
+                return value
+
+            nothing(1)
+        key = ("", "warm_up.py")
+        self._dags[key] = {dag.dag_id: dag}
+        environment = dict(os.environ)
+        self._comms.answer_with(_FakeSupervisor(self._startup_details(dag.dag_id)))
+        os.environ["LEOFLOW_BUNDLE_PATH"] = ""
+        try:
+            self._runner.main()
+        finally:
+            self._comms.answer_with(None)
+            del self._dags[key]
+            os.environ.clear()
+            os.environ.update(environment)
+            _forget_context()
+
+    def _startup_details(self, dag_id: str) -> Any:
+        now = datetime.now(timezone.utc)
+        nil = "00000000-0000-0000-0000-000000000000"
+        return self._runner.StartupDetails.model_validate(
+            {
+                "ti": {
+                    "id": nil,
+                    "task_id": "nothing",
+                    "dag_id": dag_id,
+                    "run_id": "warm_up",
+                    "try_number": 1,
+                    "dag_version_id": nil,
+                    "map_index": -1,
+                },
+                "dag_rel_path": "warm_up.py",
+                "bundle_info": {"name": BUNDLE_NAME, "version": None},
+                "start_date": now,
+                "ti_context": {
+                    "dag_run": {
+                        "dag_id": dag_id,
+                        "run_id": "warm_up",
+                        "run_after": now,
+                        "logical_date": now,
+                        "data_interval_start": now,
+                        "data_interval_end": now,
+                        "run_type": "manual",
+                        "state": "running",
+                        "consumed_asset_events": [],
+                    },
+                    "max_tries": 0,
+                },
+                "sentry_integration": "",
+            }
+        )
+
+
+class _FakeSupervisor:
+    """Answers the warm-up task as a supervisor would: the start, then an empty reply to everything."""
+
+    socket = None
+
+    def __init__(self, startup: Any) -> None:
+        self._startup = startup
+
+    def _get_response(self) -> Any:
+        return self._startup
+
+    def send(self, msg: Any) -> None:
+        """Swallow what the warm-up task reports."""
+
+
+def _open_log_descriptor() -> io.FileIO:
+    """Return an unbuffered file on `LOG_DESCRIPTOR`, on /dev/null until a child puts its pipe there."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    if null != LOG_DESCRIPTOR:
+        os.dup2(null, LOG_DESCRIPTOR, inheritable=False)
+        os.close(null)
+    return io.FileIO(LOG_DESCRIPTOR, "wb", closefd=False)
+
+
+def _forget_context() -> None:
+    """Drop what the warm-up task left in logging context and signal handlers."""
+    import signal
+
+    from structlog.contextvars import clear_contextvars
+
+    clear_contextvars()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def reopen_standard_streams() -> None:
+    """Give Python's standard streams fresh buffers over descriptors 0 to 2, as Airflow's supervisor does."""
+    sys.stdin = io.TextIOWrapper(os.fdopen(0, "wb", closefd=False), line_buffering=True)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = io.TextIOWrapper(
+            os.fdopen(descriptor, "wb", closefd=False),
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+        setattr(sys, name, stream)
+
+
+def forbid_logging_to_streams() -> None:
+    """Keep stdlib logging's last resort from writing twice: structured lines go to the log pipe."""
+    logging.lastResort = None
+
+
+def settle() -> None:
+    """Move everything allocated so far out of the collector's sight, so forks do not copy its pages."""
+    gc.collect()
+    gc.freeze()
+
+
+def socket_of_supervisor() -> socket.socket:
+    """Return the attempt's end of its supervisor socket (descriptor 0)."""
+    return socket.socket(fileno=os.dup(0))

@@ -1,0 +1,229 @@
+"""The fork server of one project environment.
+
+Usage: `bootstrap.py zygote <control descriptor>`, started by a worker. The environment zygote imports and warms
+the Task SDK once; on request it forks a project zygote (a DAG file loaded once, one process per project version),
+a loader (compiles a DAG file and exits) or an attempt. A project zygote runs the same loop on a control channel
+of its own and forks attempts only.
+
+When the control channel closes, the worker is gone: everything below is killed and the zygote exits.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from leoflow.runtime import attempt, control, hazards, processes, sdk_adapter
+
+
+class Zygote:
+    """Serves one control channel: forks on request, reports starts and exits, kills on request."""
+
+    def __init__(self, channel: socket.socket, sdk: sdk_adapter.Sdk) -> None:
+        self._channel = channel
+        self._sdk = sdk
+        self._orders: dict[int, str] = {}
+        self._strangers_allowed: set[int] = set()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+
+    def serve(self, hello: dict[str, Any]) -> NoReturn:
+        """Answer requests until the worker closes the channel, then kill what was forked and exit."""
+        self._strangers_allowed = set(processes.children())
+        processes.adopt_orphans()
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        poller = select.poll()
+        poller.register(self._channel, select.POLLIN)
+        poller.register(self._wake_read, select.POLLIN)
+        with contextlib.suppress(control.ControlClosed):
+            control.send(self._channel, hello)
+            while True:
+                for descriptor, _ in poller.poll():
+                    if descriptor == self._wake_read:
+                        self._reap()
+                    else:
+                        self._obey()
+        self._kill_all()
+        os._exit(0)
+
+    # -- requests -----------------------------------------------------------------------------------------
+
+    def _obey(self) -> None:
+        order, descriptors = control.receive(self._channel)
+        try:
+            if order["op"] == "attempt":
+                self._fork(order, descriptors, self._attempt)
+            elif order["op"] == "project":
+                self._fork(order, descriptors, self._project)
+            elif order["op"] == "load":
+                self._fork(order, descriptors, self._loader)
+            elif order["op"] == "kill":
+                self._kill(order["id"], order["signal"])
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _fork(
+        self, order: dict[str, Any], descriptors: list[int], child: Callable[[dict[str, Any], list[int], int], NoReturn]
+    ) -> None:
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            control.send(self._channel, {"event": "refused", "id": order["id"], "reason": str(error)})
+            return
+        if pid == 0:
+            try:
+                self._leave_zygote()
+                child(order, descriptors, parent)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(127)
+        self._orders[pid] = order["id"]
+        control.send(self._channel, {"event": "started", "id": order["id"], "pid": pid})
+
+    def _leave_zygote(self) -> None:
+        signal.set_wakeup_fd(-1)
+        self._channel.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    # -- what a fork becomes ------------------------------------------------------------------------------
+
+    def _attempt(self, order: dict[str, Any], descriptors: list[int], parent: int) -> NoReturn:
+        attempt.run(self._sdk, order, attempt.Descriptors(*descriptors), parent)
+
+    def _project(self, order: dict[str, Any], descriptors: list[int], parent: int) -> NoReturn:
+        processes.die_with_parent(parent)
+        os.setsid()
+        channel = socket.socket(fileno=descriptors[0])
+        _redirect_output(descriptors[1])
+        threads = processes.thread_count()
+        started = time.monotonic()
+        try:
+            self._sdk.load(order["bundle_path"], order["relative_path"])
+        except BaseException as error:
+            reason = str(error) if isinstance(error, RuntimeError) else traceback.format_exc()
+            with contextlib.suppress(control.ControlClosed):
+                control.send(channel, {"event": "unloadable", "reason": reason[-32_000:]})
+            os._exit(1)
+        hello = {
+            "event": "ready",
+            "hazards": hazards.fork_hazards(threads),
+            "seconds": round(time.monotonic() - started, 4),
+        }
+        sdk_adapter.settle()
+        Zygote(channel, self._sdk).serve(hello)
+
+    def _loader(self, order: dict[str, Any], descriptors: list[int], parent: int) -> NoReturn:
+        result, output = descriptors
+        processes.die_with_parent(parent)
+        processes.adopt_orphans()
+        os.setsid()
+        _redirect_output(output)
+        memory = order.get("memory_bytes")
+        if memory:
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        from leoflow.runtime import loading
+
+        document = json.dumps(loading.load(order["request"])).encode()
+        with os.fdopen(result, "wb") as stream:
+            stream.write(document)
+        os._exit(0)
+
+    # -- children -----------------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while len(os.read(self._wake_read, 512)) == 512:
+                pass
+        while True:
+            try:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                break
+            if info is None:
+                break
+            self._bury(info.si_pid)
+        processes.kill_strangers(set(self._orders) | self._strangers_allowed)
+
+    def _bury(self, pid: int) -> None:
+        # The leader is still a zombie here, so its group id cannot have been given to anyone else.
+        order_id = self._orders.pop(pid, None)
+        if order_id is not None:
+            processes.kill_group(pid, signal.SIGKILL)
+        self._strangers_allowed.discard(pid)
+        _, status, usage = os.wait4(pid, 0)
+        if order_id is not None:
+            control.send(
+                self._channel,
+                {
+                    "event": "exited",
+                    "id": order_id,
+                    "status": os.waitstatus_to_exitcode(status),
+                    "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 4),
+                    "max_rss_kb": usage.ru_maxrss,
+                },
+            )
+
+    def _kill(self, order_id: str, sig: int) -> None:
+        for pid, known in self._orders.items():
+            if known == order_id:
+                processes.kill_group(pid, sig)
+                # A child that has not called setsid yet is in our own group; reach it directly.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, sig)
+
+    def _kill_all(self) -> None:
+        signal.set_wakeup_fd(-1)
+        for pid in self._orders:
+            processes.kill_group(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            processes.kill_strangers(self._strangers_allowed)
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                time.sleep(0.01)
+
+
+def _redirect_output(descriptor: int) -> None:
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.dup2(descriptor, sdk_adapter.LOG_DESCRIPTOR, inheritable=False)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.close(descriptor)
+    sdk_adapter.reopen_standard_streams()
+
+
+def main() -> None:
+    """Import and warm the SDK, then serve the control channel named on the command line."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
+    sdk = sdk_adapter.Sdk()
+    sdk.warm_up()
+    sdk_adapter.settle()
+    Zygote(channel, sdk).serve({"event": "ready", "hazards": [], "seconds": round(time.process_time(), 4)})
+
+
+if __name__ == "__main__":
+    main()
