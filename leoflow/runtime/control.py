@@ -15,7 +15,7 @@ MAX_PACKET = 160 * 1024
 MAX_DESCRIPTORS = 8
 
 
-class ControlClosed(Exception):
+class ControlClosedError(Exception):
     """The other end of a control channel is gone."""
 
 
@@ -25,7 +25,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send(channel: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
-    """Send one message with its descriptors. Raises `ControlClosed` when nobody listens any more."""
+    """Send one message with its descriptors. Raises `ControlClosedError` when nobody listens any more."""
     data = json.dumps(message, separators=(",", ":")).encode()
     if len(data) > MAX_PACKET:
         raise ValueError(f"control message of {len(data)} bytes is over the limit of {MAX_PACKET}")
@@ -37,22 +37,22 @@ def send(channel: socket.socket, message: dict[str, Any], descriptors: tuple[int
     except (BrokenPipeError, ConnectionResetError, OSError) as error:
         if isinstance(error, BlockingIOError):
             raise
-        raise ControlClosed(str(error)) from error
+        raise ControlClosedError(str(error)) from error
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Receive one message and its descriptors. Raises `ControlClosed` at EOF, `BlockingIOError` when empty."""
+    """Receive one message and its descriptors. Raises `ControlClosedError` at EOF, `BlockingIOError` when empty."""
     descriptors = array.array("i")
     try:
         data, ancillary, _, _ = channel.recvmsg(
             MAX_PACKET, socket.CMSG_LEN(MAX_DESCRIPTORS * descriptors.itemsize), socket.MSG_CMSG_CLOEXEC
         )
     except ConnectionResetError as error:
-        raise ControlClosed(str(error)) from error
+        raise ControlClosedError(str(error)) from error
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
     if not data:
-        raise ControlClosed("end of file")
+        raise ControlClosedError("end of file")
     message: dict[str, Any] = json.loads(data)
     return message, list(descriptors)

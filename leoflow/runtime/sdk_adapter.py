@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,8 @@ class Sdk:
         supervisor.block_orm_access()
         self._configure_logging()
         self._comms = _CachedComms()
-        task_runner.CommsDecoder = self._comms  # type: ignore[assignment,misc]
-        task_runner.TypeAdapter = _CachedTypeAdapter(task_runner.TypeAdapter)  # type: ignore[assignment,misc]
+        task_runner.CommsDecoder = self._comms
+        task_runner.TypeAdapter = _CachedTypeAdapter(task_runner.TypeAdapter)
         task_runner.parse = self._parse
         self._dags: dict[tuple[str, str], dict[str, Any]] = {}
         self._bundles: dict[str, Any] = {}
@@ -169,9 +169,9 @@ class Sdk:
         """Run a task that does nothing against a fake supervisor, filling every lazy import and cache."""
         from airflow.sdk import DAG, task
 
-        with DAG("leoflow_warm_up", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
+        with DAG("leoflow_warm_up", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
 
-            @task
+            @task  # type: ignore[untyped-decorator]
             def nothing(value: int) -> int:
                 return value
 
@@ -191,7 +191,7 @@ class Sdk:
             _forget_context()
 
     def _startup_details(self, dag_id: str) -> Any:
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         nil = "00000000-0000-0000-0000-000000000000"
         return self._runner.StartupDetails.model_validate(
             {

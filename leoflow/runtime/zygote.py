@@ -9,6 +9,7 @@ When the control channel closes, the worker is gone: everything below is killed 
 """
 
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -47,7 +48,7 @@ class Zygote:
         poller = select.poll()
         poller.register(self._channel, select.POLLIN)
         poller.register(self._wake_read, select.POLLIN)
-        with contextlib.suppress(control.ControlClosed):
+        with contextlib.suppress(control.ControlClosedError):
             control.send(self._channel, hello)
             while True:
                 for descriptor, _ in poller.poll():
@@ -117,7 +118,7 @@ class Zygote:
             self._sdk.load(order["bundle_path"], order["relative_path"])
         except BaseException as error:
             reason = str(error) if isinstance(error, RuntimeError) else traceback.format_exc()
-            with contextlib.suppress(control.ControlClosed):
+            with contextlib.suppress(control.ControlClosedError):
                 control.send(channel, {"event": "unloadable", "reason": reason[-32_000:]})
             os._exit(1)
         hello = {
@@ -137,8 +138,7 @@ class Zygote:
         memory = order.get("memory_bytes")
         if memory:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        from leoflow.runtime import loading
-
+        loading = importlib.import_module("leoflow.runtime.loading")
         document = json.dumps(loading.load(order["request"])).encode()
         with os.fdopen(result, "wb") as stream:
             stream.write(document)
