@@ -1,0 +1,145 @@
+"""The settings of every process: environment over `$LEOFLOW_HOME/config.toml` over defaults.
+
+Assembled once by each composition root with `load_settings` and passed on explicitly.
+"""
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources import InitSettingsSource
+
+from leoflow.errors import ExitCode, LeoflowError
+
+ENV_PREFIX = "LEOFLOW_"
+ENV_DELIMITER = "__"
+
+
+def default_home() -> Path:
+    """`$LEOFLOW_HOME`, else `~/.leoflow`."""
+    return Path(os.environ.get("LEOFLOW_HOME") or "~/.leoflow").expanduser()
+
+
+class Section(BaseModel):
+    """Base of the nested groups: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PostgresSettings(Section):
+    """How Leoflow uses Postgres, and the embedded server of Lite."""
+
+    bin_dir: Path | None = Field(
+        None, description="Directory of the `postgres` and `initdb` to run for Lite; default: found by itself."
+    )
+    pool_max_size: int = Field(10, ge=1, description="Connections each process may open to the database.")
+    connect_timeout_seconds: int = Field(10, ge=1, description="Seconds to wait for a connection.")
+    prepared_statements: bool = Field(
+        True, description="Prepare repeated statements. Turn off behind PgBouncer in transaction mode before 1.21."
+    )
+
+
+class EnvironmentSettings(Section):
+    """How the interpreters of projects are built."""
+
+    build_timeout_seconds: int = Field(900, ge=1, description="Seconds one environment may take to build.")
+
+
+class Settings(BaseSettings):
+    """All settings. Environment variables are upper case with prefix `LEOFLOW_`, groups joined by `__`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER, extra="forbid", frozen=True
+    )
+
+    home: Path = Field(default_factory=default_home, description="Where Lite keeps its data, environments and secrets.")
+    database_url: SecretStr | None = Field(
+        None, description="libpq URL or key=value string of the database; unset: Lite starts its own Postgres."
+    )
+    host: str = Field("127.0.0.1", description="Address the API listens on. Anything but loopback requires a login.")
+    port: int = Field(8088, ge=0, le=65535, description="Port the API and UI listen on.")
+    slots: int | None = Field(
+        None, ge=1, description="Attempts one worker runs at the same time; default: from the number of cores."
+    )
+    postgres: PostgresSettings = PostgresSettings()
+    environments: EnvironmentSettings = EnvironmentSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, the environment over the file of the chosen home."""
+        given = init_settings().get("home")
+        file = Path(given if given else default_home()).expanduser() / "config.toml"
+        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=_read_toml(file))
+
+    @property
+    def dsn(self) -> str | None:
+        """The configured database, readable: never log it."""
+        return self.database_url.get_secret_value() if self.database_url else None
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; `overrides` that are None count as not given.
+
+    Raises:
+        LeoflowError: a value is invalid, naming the setting and where it came from.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise _explain(error) from error
+    return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except PermissionError as error:
+        raise LeoflowError(
+            "the configuration cannot be read",
+            where=str(file),
+            hint="run as the user that owns LEOFLOW_HOME, or set LEOFLOW_HOME to a directory of your own",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LeoflowError(
+            f"not valid TOML: {error}", where=str(file), hint="correct the line, or remove the file"
+        ) from error
+
+
+def _explain(error: ValidationError) -> LeoflowError:
+    first = error.errors(include_input=False, include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    variable = ENV_PREFIX + ENV_DELIMITER.join(path).upper()
+    source = f"environment variable {variable}" if variable in os.environ else "config.toml or an argument"
+    hint = f"see docs/configuration.md for {'.'.join(path)}"
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(path[-1], _names(path[:-1]), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "remove the key; docs/configuration.md lists all settings"
+        return LeoflowError(
+            "unknown setting", where=f"{'.'.join(path)} ({source})", hint=hint, exit_code=ExitCode.USAGE
+        )
+    what = f"invalid setting: {first['msg'][:1].lower()}{first['msg'][1:]}"
+    return LeoflowError(what, where=f"{'.'.join(path)} ({source})", hint=hint, exit_code=ExitCode.USAGE)
+
+
+def _names(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
