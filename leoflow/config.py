@@ -49,6 +49,20 @@ class EnvironmentSettings(Section):
     build_timeout_seconds: int = Field(900, ge=1, description="Seconds one environment may take to build.")
 
 
+class SchedulerSettings(Section):
+    """Duties that time causes."""
+
+    batch_size: int = Field(100, ge=1, description="Rows one pass of a scheduler service takes.")
+    heartbeat_seconds: float = Field(10.0, gt=0, description="Seconds between the heartbeats of a scheduler.")
+
+
+class RetentionSettings(Section):
+    """How long finished work is kept."""
+
+    days: int = Field(90, ge=1, description="Days finished runs are kept, with their XComs, logs and events.")
+    schedule: str = Field("23 * * * *", description="Cron expression (UTC) of the clean-up job.")
+
+
 class Settings(BaseSettings):
     """All settings. Environment variables are upper case with prefix `LEOFLOW_`, groups joined by `__`."""
 
@@ -67,6 +81,8 @@ class Settings(BaseSettings):
     )
     postgres: PostgresSettings = PostgresSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -1,1 +1,5 @@
-"""What time causes: due runs, timers, lost leases, retention. One service per file; any number of replicas."""
+"""What only time causes: due runs, retry times, lost leases, timeouts, retention. One service per file.
+
+No leader: every replica runs every service, rows are claimed with SKIP LOCKED. The way from one task to the next does
+not lead through here. May import `db`, `engine`, `spec`; is imported by `lite` and `cli`.
+"""

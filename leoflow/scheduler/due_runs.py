@@ -1,0 +1,195 @@
+"""Creates the runs that are due. Rows of DAGs are claimed one by one, so any number of replicas can do this at once.
+
+A DAG row carries its next run. In one transaction the row is locked, the run created and the next one stored: a crash
+at any instruction leaves either both or neither.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from leoflow.config import SchedulerSettings
+from leoflow.db import Pool, retry_transient
+from leoflow.db.queries import load
+from leoflow.errors import LeoflowError
+from leoflow.scheduler.service import Service
+from leoflow.scheduler.timetables import DataInterval, Restriction, RunInfo, timetable_of
+
+SQL = load("scheduler")
+DUPLICATE = "LF409"
+BLOCKED_POLL_SECONDS = 1.0
+REFUSED_PAUSE_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is needed of a DAG row to find its next run. Times are aware; `now` is the database's."""
+
+    dag_key: int
+    dag_id: str
+    schedule: dict[str, Any] | None
+    start_date: datetime | None
+    end_date: datetime | None
+    catchup: bool
+    next_start: datetime | None
+    next_end: datetime | None
+    next_run_after: datetime | None
+    last_start: datetime | None
+    last_end: datetime | None
+    now: datetime
+
+    @property
+    def last(self) -> DataInterval | None:
+        """The interval of the latest scheduled run."""
+        return (
+            None if self.last_start is None or self.last_end is None else DataInterval(self.last_start, self.last_end)
+        )
+
+    def after(self, last: DataInterval | None, now: datetime) -> RunInfo | None:
+        """The run that follows `last`."""
+        restriction = Restriction(self.start_date, self.end_date, self.catchup)
+        return timetable_of(self.schedule).next_run(last, restriction, now)
+
+    def to_create(self) -> RunInfo | None:
+        """The stored next run; without catch-up, when a later one is due as well, the latest due one."""
+        if self.next_start is None or self.next_end is None or self.next_run_after is None:
+            return None
+        stored = RunInfo(DataInterval(self.next_start, self.next_end), self.next_run_after)
+        if self.catchup:
+            return stored
+        restriction = Restriction(self.start_date, self.end_date, catchup=True)
+        following = timetable_of(self.schedule).next_run(stored.interval, restriction, self.now)
+        if following is None or following.run_after > self.now:
+            return stored
+        return self.after(self.last, self.now)
+
+
+class DueRuns(Service):
+    """The service behind every schedule."""
+
+    name = "due runs"
+    channels = ("leoflow_schedule",)
+
+    def __init__(self, pool: Pool, settings: SchedulerSettings) -> None:
+        super().__init__()
+        self._pool = pool
+        self._limit = settings.batch_size
+        self._refused: dict[int, float] = {}
+
+    async def work(self) -> float | None:
+        """Schedule what changed, create what is due, and say when the next run is."""
+        planned = await retry_transient(self._plan_changed, attempts=3)
+        created, seen = await retry_transient(self._create_due, attempts=3)
+        if created:
+            log.info("created due runs", count=created)
+        if planned >= self._limit or seen >= self._limit:
+            return 0.0
+        return await self._seconds_to_next()
+
+    async def _plan_changed(self) -> int:
+        """Find the next run of DAGs whose schedule is new or changed."""
+        async with self._pool.connection() as connection, connection.transaction():
+            rows = await self._rows(connection, "claim_unplanned", {"limit": self._limit})
+            for row in rows:
+                await self._store(connection, row, _or_none(row, row.last, row.now))
+        return len(rows)
+
+    async def _create_due(self) -> tuple[int, int]:
+        """Create one run for each of a batch of due DAGs; returns (created, looked at)."""
+        created = 0
+        async with self._pool.connection() as connection, connection.transaction():
+            rows = await self._rows(connection, "claim_due", {"limit": self._limit, "except": self._excluded()})
+            for row in rows:
+                created += await self._create(connection, row)
+            if created:
+                await connection.execute(SQL["wake_workers"])
+        return created, len(rows)
+
+    async def _create(self, connection: AsyncConnection[Any], row: Due) -> bool:
+        run = row.to_create()
+        if run is None or run.run_after > row.now:
+            await self._store(connection, row, run)
+            return False
+        try:
+            async with connection.transaction():
+                await connection.execute(SQL["create_scheduled_run"], _arguments(row, run))
+        except psycopg.Error as error:
+            if error.sqlstate is None or not error.sqlstate.startswith("LF"):
+                raise
+            if error.sqlstate != DUPLICATE:
+                self._refuse(row, error)
+                return False
+            log.warning("a run for this date exists already", dag_id=row.dag_id, logical_date=run.logical_date)
+        await self._store(connection, row, _or_none(row, run.interval, row.now))
+        return True
+
+    async def _store(self, connection: AsyncConnection[Any], row: Due, run: RunInfo | None) -> None:
+        span = run.interval if run else None
+        await connection.execute(
+            SQL["store_next_run"],
+            {
+                "dag_key": row.dag_key,
+                "start": span and span.start,
+                "end": span and span.end,
+                "run_after": run and run.run_after,
+            },
+        )
+
+    async def _seconds_to_next(self) -> float | None:
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(SQL["seconds_to_next_run"])).fetchone()
+        if row is None:
+            return None
+        seconds, blocked = row
+        if blocked:
+            return min(BLOCKED_POLL_SECONDS, float(seconds)) if seconds is not None else BLOCKED_POLL_SECONDS
+        return None if seconds is None else float(seconds)
+
+    async def _rows(self, connection: AsyncConnection[Any], name: str, arguments: dict[str, Any]) -> list[Due]:
+        async with connection.cursor(row_factory=class_row(Due)) as cursor:
+            await cursor.execute(SQL[name], arguments)
+            return await cursor.fetchall()
+
+    def _refuse(self, row: Due, error: psycopg.Error) -> None:
+        """Leave a DAG alone for a while, so that it cannot hold up the others."""
+        log.error("a due run was refused", dag_id=row.dag_id, error=str(error).strip())
+        self._refused[row.dag_key] = time.monotonic() + REFUSED_PAUSE_SECONDS
+
+    def _excluded(self) -> list[int]:
+        now = time.monotonic()
+        self._refused = {key: until for key, until in self._refused.items() if until > now}
+        return list(self._refused)
+
+
+def _or_none(row: Due, last: DataInterval | None, now: datetime) -> RunInfo | None:
+    """The next run, or None with a log line when the schedule cannot be computed."""
+    try:
+        return row.after(last, now)
+    except (LeoflowError, OverflowError, ValueError, KeyError) as error:
+        log.error("this schedule cannot be computed, the DAG runs only by hand", dag_id=row.dag_id, error=str(error))
+        return None
+
+
+def _arguments(row: Due, run: RunInfo) -> dict[str, Any]:
+    return {
+        "dag_id": row.dag_id,
+        "run_id": f"scheduled__{_iso(run.run_after)}",
+        "logical_date": run.logical_date,
+        "start": run.interval.start,
+        "end": run.interval.end,
+        "run_after": run.run_after,
+    }
+
+
+def _iso(moment: datetime) -> str:
+    """Airflow's run ids end in `+00:00`, with microseconds only where there are any."""
+    assert moment.utcoffset() == timedelta()
+    return moment.isoformat()

@@ -1,0 +1,54 @@
+"""The composition of the scheduler's services over one pool and one listener."""
+
+import asyncio
+
+import structlog
+
+from leoflow.config import Settings
+from leoflow.db import Listener, Pool
+from leoflow.scheduler.due_runs import DueRuns
+from leoflow.scheduler.heartbeat import Heartbeat
+from leoflow.scheduler.jobs import Jobs
+from leoflow.scheduler.service import Service
+from leoflow.scheduler.timers import Deadlines, Reaper, Timers
+from leoflow.supervision import keep_running, running
+
+log = structlog.get_logger(__name__)
+
+
+class Scheduler:
+    """Runs every service until cancelled. Any number may run on one database."""
+
+    def __init__(self, pool: Pool, dsn: str, settings: Settings, *, kind: str = "scheduler") -> None:
+        self._dsn = dsn
+        own = settings.scheduler
+        self.services: list[Service] = [
+            DueRuns(pool, own),
+            Timers(pool, own),
+            Reaper(pool, own),
+            Deadlines(pool, own),
+            Heartbeat(pool, own, kind=kind),
+        ]
+        self._jobs = Jobs(dsn, settings.retention)
+
+    async def run(self) -> None:
+        """Start the services and keep them running until cancelled."""
+        parts = {service.name: service.run for service in self.services}
+        async with running({**parts, "background jobs": self._jobs.run}):
+            await keep_running("scheduler wake-ups", self._listen)
+
+    async def _listen(self) -> None:
+        """Wake each service whose channel was notified."""
+        channels = sorted({channel for service in self.services for channel in service.channels})
+        async with Listener(self._dsn, channels, application_name="leoflow-scheduler-listen") as listener:
+            self.wake()
+            while True:
+                for notification in await listener.wait(None):
+                    self.wake(notification.channel)
+                await asyncio.sleep(0)
+
+    def wake(self, channel: str | None = None) -> None:
+        """Make the services of a channel (None: all of them) look at the tables now."""
+        for service in self.services:
+            if channel is None or channel in service.channels:
+                service.wake()
