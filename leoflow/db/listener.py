@@ -43,6 +43,7 @@ class Listener:
         self._pending: list[Notification] = []
         self._arrived = asyncio.Event()
         self._listening = asyncio.Event()
+        self._connection: AsyncConnection | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -51,8 +52,8 @@ class Listener:
         Raises:
             UnreachableError: the database cannot be reached now.
         """
-        connection = await self._open()
-        self._task = asyncio.create_task(self._run(connection), name=f"listen {','.join(self._channels)}")
+        self._connection = await self._open()
+        self._task = asyncio.create_task(self._run(), name=f"listen {','.join(self._channels)}")
         return self
 
     async def __aexit__(
@@ -64,6 +65,7 @@ class Listener:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        await self._close()
 
     @property
     def connected(self) -> bool:
@@ -87,29 +89,34 @@ class Listener:
 
     async def _open(self) -> AsyncConnection:
         connection = await connect(self._dsn, application_name=self._application_name)
-        for channel in self._channels:
-            await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+        try:
+            for channel in self._channels:
+                await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+        except BaseException:
+            await connection.close()
+            raise
         self._listening.set()
         return connection
 
-    async def _run(self, connection: AsyncConnection) -> None:
-        current: AsyncConnection | None = connection
+    async def _close(self) -> None:
+        self._listening.clear()
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def _run(self) -> None:
         delay = 0.05
         while True:
             try:
-                if current is None:
-                    current = await self._open()
+                if self._connection is None:
+                    self._connection = await self._open()
                     self._push_all_channels()
                     log.info("listening again", channels=self._channels)
                 delay = 0.05
-                await self._collect(current)
+                await self._collect(self._connection)
             except (psycopg.Error, UnreachableError, OSError) as error:
-                self._listening.clear()
                 log.warning("listener lost its connection", channels=self._channels, error=str(error))
-            finally:
-                if current is not None:
-                    await current.close()
-                    current = None
+            await self._close()
             await asyncio.sleep(delay)
             delay = min(delay * 2, 2.0)
 
