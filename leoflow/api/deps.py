@@ -9,18 +9,18 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
-from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
 from leoflow.api.auth import users
+from leoflow.api.auth.guard import DROP_COOKIE
+from leoflow.api.auth.limiter import LoginLimiter
 from leoflow.api.auth.tokens import COOKIE, Claims, ExpiredTokenError, InvalidTokenError, TokenSigner
+from leoflow.api.graph_cache import GraphCache
+from leoflow.api.rows import Connection as Connection
 from leoflow.api.settings import ApiSettings
-
-Connection = AsyncConnection[tuple[Any, ...]]
-Pool = AsyncConnectionPool[Connection]
+from leoflow.db.pool import Pool as Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class ApiState:
     pool: Pool
     settings: ApiSettings
     signer: TokenSigner
+    limiter: LoginLimiter
+    graphs: GraphCache
 
 
 class Role(IntEnum):
@@ -68,12 +70,13 @@ async def connection(state: State) -> AsyncIterator[Connection]:
 Conn = Annotated[Connection, Depends(connection)]
 
 
-def credentials(request: Request) -> str | None:
-    """Find the token: the cookie wins over the `Authorization: Bearer` header, as in Airflow."""
-    if cookie := request.cookies.get(COOKIE):
-        return cookie
+def credentials(request: Request) -> list[str]:
+    """Find the tokens: the cookie wins over the `Authorization: Bearer` header, as in Airflow."""
+    found = [request.cookies.get(COOKIE, "")]
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    return value.strip() or None if scheme.lower() == "bearer" else None
+    if scheme.lower() == "bearer":
+        found.append(value.strip())
+    return [token for token in found if token]
 
 
 async def current_user(request: Request, state: State, conn: Conn) -> User:
@@ -83,9 +86,18 @@ async def current_user(request: Request, state: State, conn: Conn) -> User:
         HTTPException: 401 `Not authenticated` or `Token Expired`, 403 `Invalid JWT token`; the UI reacts to
             these exact texts.
     """
-    token = credentials(request)
-    if not token:
-        raise HTTPException(401, "Not authenticated")
+    refusal = HTTPException(401, "Not authenticated")
+    for token in credentials(request):
+        try:
+            return await _user_of(token, state, conn)
+        except HTTPException as error:
+            refusal = error
+            # Found bad in the database (revoked, user gone), which the middleware cannot see by itself.
+            request.scope[DROP_COOKIE] = COOKIE in request.cookies
+    raise refusal
+
+
+async def _user_of(token: str, state: ApiState, conn: Connection) -> User:
     try:
         claims = state.signer.read(token)
     except ExpiredTokenError:

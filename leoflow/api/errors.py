@@ -32,10 +32,18 @@ async def _database_error(request: Request, error: Exception) -> JSONResponse:
     state = error.sqlstate or ""
     if state.startswith("LF") and state[2:].isdigit():
         return detail(int(state[2:]), error.diag.message_primary or "Refused by the engine")
+    if isinstance(error, psycopg.DataError):
+        return detail(400, f"A value cannot be stored: {_first_line(error)}")
+    if isinstance(error, psycopg.IntegrityError):
+        return detail(409, _first_line(error))
     if isinstance(error, psycopg.OperationalError):
         return await _unreachable(request, error)
     log.error("request failed in the database", path=request.url.path, sqlstate=state, exc_info=error)
     return detail(500, "The database refused the request; see the server's log")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 async def _unreachable(request: Request, error: Exception) -> JSONResponse:

@@ -52,19 +52,25 @@ class Term:
     expression: LiteralString
     descending: bool
 
-    def after(self, value: Any) -> Condition:
-        """Rows that come later than `value` by this key alone (nulls come last in both directions)."""
-        if value is None:
-            return sql.SQL("false"), []
-        operator: LiteralString = "<" if self.descending else ">"
-        return sql.SQL("({0} " + operator + " %s or {0} is null)").format(sql.SQL(self.expression)), [value]
+    def after(self, value: Any, *, or_same: bool = False) -> Condition:
+        """Rows that come later than `value` by this key alone: nulls last ascending, first descending."""
+        return self._beyond(value, descending=self.descending, or_same=or_same)
 
-    def before(self, value: Any) -> Condition:
+    def before(self, value: Any, *, or_same: bool = False) -> Condition:
         """Rows that come earlier than `value` by this key alone."""
+        return self._beyond(value, descending=not self.descending, or_same=or_same)
+
+    def _beyond(self, value: Any, *, descending: bool, or_same: bool) -> Condition:
+        """Build the comparison; reading backwards is reading in the opposite direction."""
+        expression = sql.SQL(self.expression)
+        if value is None and descending:
+            return sql.SQL("true") if or_same else sql.SQL("{0} is not null").format(expression), []
         if value is None:
-            return sql.SQL("{0} is not null").format(sql.SQL(self.expression)), []
-        operator: LiteralString = ">" if self.descending else "<"
-        return sql.SQL("{0} " + operator + " %s").format(sql.SQL(self.expression)), [value]
+            return sql.SQL("{0} is null").format(expression) if or_same else sql.SQL("false"), []
+        operator = sql.SQL(("<" if descending else ">") + ("=" if or_same else ""))
+        if descending:
+            return sql.SQL("{0} {1} %s").format(expression, operator), [value]
+        return sql.SQL("({0} {1} %s or {0} is null)").format(expression, operator), [value]
 
     def same(self, value: Any) -> Condition:
         """Rows that this key does not tell apart from `value`."""
@@ -80,32 +86,38 @@ class Order:
     terms: tuple[Term, ...]
 
     def sql(self, *, backwards: bool = False) -> sql.Composable:
-        """Write the list for `order by`, nulls last in both directions as in Airflow."""
+        """Write the list for `order by`: Postgres' order of nulls, as in Airflow, so that indexes serve it."""
         parts = [
-            sql.SQL("{0} is null{1}, {0}{2}").format(
-                sql.SQL(term.expression),
-                sql.SQL(" desc" if backwards else ""),
-                sql.SQL(" desc" if term.descending is not backwards else ""),
-            )
+            sql.SQL("{0} desc" if term.descending is not backwards else "{0} asc").format(sql.SQL(term.expression))
             for term in self.terms
         ]
         return sql.SQL(", ").join(parts)
 
     def beyond(self, values: Sequence[Any], *, backwards: bool = False) -> Condition:
-        """Write the condition for rows after (or before) the row with these key values."""
-        alternatives: list[sql.Composable] = []
-        parameters: list[Any] = []
-        for position, term in enumerate(self.terms):
-            conditions = [self.terms[i].same(values[i]) for i in range(position)]
-            conditions.append((term.before if backwards else term.after)(values[position]))
-            alternatives.append(sql.SQL("(") + sql.SQL(" and ").join([c for c, _ in conditions]) + sql.SQL(")"))
-            for _, arguments in conditions:
-                parameters.extend(arguments)
-        return sql.SQL("(") + sql.SQL(" or ").join(alternatives) + sql.SQL(")"), parameters
+        """Write the condition for rows after (or before) the row with these key values.
+
+        Nested, `a <= x and (a < x or (a = x and …))`, so that the leading key is a range of its index.
+        """
+        if len(values) != len(self.terms):
+            raise HTTPException(400, "Invalid cursor token")
+        return _beyond(self.terms, values, backwards)
 
     def key(self, row: Mapping[str, Any]) -> list[Any]:
         """Read the key values of a row whose columns are named after the fields."""
         return [row[term.field] for term in self.terms]
+
+
+def _beyond(terms: Sequence[Term], values: Sequence[Any], backwards: bool) -> Condition:
+    term, value = terms[0], values[0]
+    side = term.before if backwards else term.after
+    strict, strict_values = side(value)
+    if len(terms) == 1:
+        return strict, strict_values
+    weak, weak_values = side(value, or_same=True)
+    same, same_values = term.same(value)
+    rest, rest_values = _beyond(terms[1:], values[1:], backwards)
+    condition = sql.SQL("({0} and ({1} or ({2} and {3})))").format(weak, strict, same, rest)
+    return condition, [*weak_values, *strict_values, *same_values, *rest_values]
 
 
 class Ordering:
@@ -196,10 +208,8 @@ def cursor_page(rows: list[dict[str, Any]], cursor: Cursor, order: Order, limit:
     rows = rows[:limit]
     if cursor.backwards:
         rows.reverse()
-    has_next = more or cursor.backwards if rows else False
-    has_previous = (more if cursor.backwards else cursor.keys is not None) if rows else False
-    if cursor.backwards:
-        has_next = bool(rows)
+    has_next = bool(rows) and (more or cursor.backwards)
+    has_previous = bool(rows) and (more if cursor.backwards else cursor.keys is not None)
     return CursorPage(
         rows,
         Cursor(tuple(order.key(rows[-1]))).encode() if has_next else None,

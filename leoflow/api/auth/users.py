@@ -25,6 +25,16 @@ async def role_of(conn: AsyncConnection[Any], user_name: str, token_id: str) -> 
     return str(row[0]) if row else None
 
 
+async def first_admin(conn: AsyncConnection[Any]) -> str | None:
+    """Return the name of the oldest active administrator."""
+    cursor = await conn.execute(
+        "select user_name from leoflow_core.app_user where lower(role) = 'admin' and is_active"
+        " order by created_at, user_name limit 1"
+    )
+    row = await cursor.fetchone()
+    return str(row[0]) if row else None
+
+
 async def authenticate(conn: AsyncConnection[Any], user_name: str, password: str) -> str | None:
     """Return the user's role when the password is right, else None, in the same time."""
     cursor = await conn.execute(

@@ -1,0 +1,51 @@
+"""ASGI middleware that refuses request bodies above a size, however they are announced."""
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MEBIBYTE = 1024 * 1024
+MAXIMUM_BODY = 32 * MEBIBYTE
+
+
+class _TooLargeError(Exception):
+    """The body went over the limit while being read."""
+
+
+class BodyLimit:
+    """Answers 413 when a body is longer than the limit; bytes are counted, `Content-Length` is only believed early."""
+
+    def __init__(self, app: ASGIApp, maximum: int = MAXIMUM_BODY) -> None:
+        self._app = app
+        self._maximum = maximum
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count what is received."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = JSONResponse({"detail": f"The body is larger than {self._maximum // MEBIBYTE} MiB"}, 413)
+        announced = Headers(scope=scope).get("content-length", "0")
+        if announced.isdigit() and int(announced) > self._maximum:
+            await refusal(scope, receive, send)
+            return
+        received, started = 0, False
+
+        async def counting() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._maximum:
+                raise _TooLargeError
+            return message
+
+        async def watching(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, counting, watching)
+        except _TooLargeError:
+            if not started:
+                await refusal(scope, receive, send)
