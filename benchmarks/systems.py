@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from leoflow.db.embedded import EmbeddedPostgres
-
 from benchmarks.airflow_api import AirflowApi
 from benchmarks.harness import Options
 from benchmarks.lite import lite
 from benchmarks.peers.airflow import airflow
+from leoflow.db.embedded import EmbeddedPostgres
 
 DAGS = Path(__file__).parent / "dags"
 PARALLELISM = 2 * (os.cpu_count() or 1)
