@@ -28,8 +28,9 @@ import structlog
 
 from leoflow.db import binaries as programs
 from leoflow.db.binaries import Account, Binaries
-from leoflow.db.startup_errors import explain_failure, explain_os_error
+from leoflow.db.startup_errors import explain_failure
 from leoflow.errors import LeoflowError
+from leoflow.os_errors import explain_os_error
 
 SUPERUSER = "leoflow"
 DATABASE = "leoflow"

@@ -1,8 +1,5 @@
 """Says in a user's words why PostgreSQL did not start, from what it wrote."""
 
-import contextlib
-import errno
-from collections.abc import Iterator
 from pathlib import Path
 
 from leoflow.errors import LeoflowError
@@ -47,24 +44,6 @@ def explain_failure(output: str, data_dir: Path, log_file: Path | None) -> Leofl
             hint=f"restore a backup (`leoflow lite restore`); {hint}; nothing was deleted",
         )
     return LeoflowError(f"PostgreSQL did not start ({line})", where=str(data_dir), hint=hint)
-
-
-@contextlib.contextmanager
-def explain_os_error(home: Path) -> Iterator[None]:
-    """Turn errors of the file system below `home` into ones a user understands."""
-    try:
-        yield
-    except OSError as error:
-        where = str(error.filename or home)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise LeoflowError("the disk is full", where=where, hint="free some space and start again") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise LeoflowError(
-                f"no permission to write ({error.strerror})",
-                where=where,
-                hint="run as the user that owns the directory, or set LEOFLOW_HOME to one of your own",
-            ) from error
-        raise
 
 
 def _reason(output: str) -> str:

@@ -1,0 +1,104 @@
+"""Runs uv and reads what it says."""
+
+import asyncio
+import configparser
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import uv
+
+from leoflow.errors import ExitCode, LeoflowError
+
+Progress = Callable[[str], None]
+"""Told one line per step of long work."""
+
+_STEPS = ("Resolved", "Prepared", "Downloading", "Downloaded", "Building", "Built", "Installed", "Bytecode compiled")
+_PIP_FILES = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf")
+
+
+class UvError(Exception):
+    """uv refused; `output` is what it wrote to stderr."""
+
+    def __init__(self, output: str) -> None:
+        super().__init__(output)
+        self.output = output
+
+
+async def run_uv(arguments: Sequence[str], progress: Progress, *, timeout: float, cwd: Path) -> None:
+    """Run uv, telling its steps to `progress`; a cancelled call ends the process.
+
+    Raises:
+        UvError: it ended with an error.
+        LeoflowError: it took longer than `timeout` seconds.
+    """
+    process = await asyncio.create_subprocess_exec(
+        _binary(),
+        *arguments,
+        cwd=cwd,
+        env=_environment(os.environ),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    lines: list[str] = []
+    try:
+        async with asyncio.timeout(timeout):
+            assert process.stderr is not None
+            async for raw in process.stderr:
+                line = raw.decode(errors="replace").rstrip()
+                lines.append(line)
+                if line.startswith(_STEPS):
+                    progress(line)
+            code = await process.wait()
+    except TimeoutError as error:
+        raise LeoflowError(
+            f"building an environment took longer than {timeout:.0f} s",
+            hint="raise LEOFLOW_ENVIRONMENTS__BUILD_TIMEOUT_SECONDS, or check the connection to the package index",
+            exit_code=ExitCode.TIMED_OUT,
+        ) from error
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if code != 0:
+        raise UvError("\n".join(lines))
+
+
+def _binary() -> str:
+    """The uv that came with Leoflow, else the one on PATH."""
+    with contextlib.suppress(FileNotFoundError):
+        return uv.find_uv_bin()
+    beside = Path(sys.executable).with_name("uv")
+    found = str(beside) if beside.is_file() else shutil.which("uv")
+    if found is None:
+        raise LeoflowError("uv is not installed", hint="pip install uv")
+    return found
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for uv: nothing of our own virtual environment, and pip's package index where uv has none."""
+    dropped = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT")
+    kept = {name: value for name, value in environ.items() if name not in dropped}
+    kept["NO_COLOR"] = "1"
+    has_index = any(name in kept for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_CONFIG_FILE"))
+    index = _pip_setting(environ, "index-url")
+    if index and not has_index:
+        kept["UV_DEFAULT_INDEX"] = index
+    return kept
+
+
+def _pip_setting(environ: Mapping[str, str], name: str) -> str | None:
+    """What pip is configured to use, from its environment variable or its configuration files."""
+    variable = environ.get("PIP_" + name.upper().replace("-", "_"))
+    if variable:
+        return variable
+    parser = configparser.ConfigParser(interpolation=None)
+    files = [Path(file).expanduser() for file in (*_PIP_FILES, environ.get("PIP_CONFIG_FILE") or "/dev/null")]
+    with contextlib.suppress(configparser.Error, OSError):
+        parser.read([file for file in files if file.is_file()])
+    return parser.get("global", name, fallback=None)
