@@ -1,0 +1,155 @@
+"""Finds the projects in a path: a project, a workspace of projects, a plain folder of DAG files, or one file."""
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from leoflow.compiler.airflowignore import IgnoreRules
+from leoflow.compiler.errors import CompileError
+from leoflow.compiler.files import list_files
+from leoflow.compiler.imports import local_imports
+from leoflow.compiler.project import Project
+from leoflow.errors import LeoflowError
+from leoflow.spec.leoflow_yaml import LeoflowYaml
+from leoflow.spec.yaml_reader import YamlError, read_with_lines
+
+YAML_NAME = "leoflow.yaml"
+DEFAULT_DAG_FILE = "dag.py"
+MAX_SNIFFED_BYTES = 10 << 20
+MAX_NEIGHBOURS = 1000
+"""A lone file takes its directory along, unless that has more files than this (a home directory, say)."""
+
+
+def discover(path: Path) -> list[Project]:
+    """Return the projects of `path`, sorted by directory.
+
+    A leoflow.yaml that is wrong does not hide the other projects: its project carries the error.
+
+    Raises:
+        LeoflowError: there is no such path, or nothing in it is a DAG file.
+    """
+    path = Path(path).expanduser().absolute()
+    if path.is_file():
+        return [_lone_file(path)]
+    if not path.is_dir():
+        raise LeoflowError("no such file or directory", where=str(path), hint="Create one with `leoflow init PATH`.")
+    projects = _in_directory(path)
+    if not projects:
+        raise LeoflowError(
+            "no DAG files", where=str(path), hint="A project needs a dag.py; `leoflow init PATH` writes one."
+        )
+    return projects
+
+
+def _in_directory(path: Path) -> list[Project]:
+    if (path / YAML_NAME).is_file():
+        return [_with_yaml(path)]
+    files = list(list_files(path))
+    roots = sorted({_parent(file) for file in files if PurePosixPath(file).name == YAML_NAME})
+    roots = [root for root in roots if not any(_inside(root, other) for other in roots if other != root)]
+    loose = [file for file in _dag_candidates(path, files) if not any(_inside(file, root) for root in roots)]
+    lone = _lone_projects(loose)
+    projects = [_with_yaml(path / root) for root in roots]
+    if lone:
+        projects += [_plain(path / root, [DEFAULT_DAG_FILE], must=True) for root in lone]
+    elif loose:
+        projects.append(_plain(path, loose, excludes=roots, must=len(loose) == 1 and not roots))
+    return sorted(projects, key=lambda project: project.root)
+
+
+def _lone_projects(loose: list[str]) -> list[str]:
+    """Return the directories when every DAG file is a `dag.py` in a directory of its own."""
+    parents = [_parent(file) for file in loose]
+    if all(PurePosixPath(file).name == DEFAULT_DAG_FILE for file in loose) and "." not in parents:
+        nested = any(_inside(parent, other) for parent in parents for other in parents if other != parent)
+        return [] if nested else parents
+    return []
+
+
+def _parent(file: str) -> str:
+    return PurePosixPath(file).parent.as_posix()
+
+
+def _inside(path: str, root: str) -> bool:
+    return path == root or path.startswith(f"{root}/")
+
+
+def _with_yaml(root: Path) -> Project:
+    yaml_path = root / YAML_NAME
+    config, document, error = LeoflowYaml(), None, None
+    try:
+        config, document = read_with_lines(yaml_path)
+    except YamlError as problem:
+        error = CompileError(
+            problem.what, root=root, file=YAML_NAME, line=problem.line, rule="leoflow-yaml", hint=problem.hint
+        )
+    project = Project(
+        root=root,
+        name=config.dag_id or root.name,
+        yaml_path=yaml_path,
+        dag_files=(PurePosixPath(config.dag_source).as_posix(),),
+        config=config,
+        error=error,
+        **({"document": document} if document else {}),
+    )
+    return project if error or (root / config.dag_source).is_file() else _without_dag_file(project)
+
+
+def _without_dag_file(project: Project) -> Project:
+    hint = f"Create {project.dag_files[0]}, or name the file with dag_source in leoflow.yaml."
+    error = CompileError(
+        "the DAG file does not exist", root=project.root, file=project.dag_files[0], rule="file-missing", hint=hint
+    )
+    return Project(
+        project.root, project.name, project.yaml_path, project.dag_files, project.config,
+        error=error, document=project.document,
+    )
+
+
+def _plain(root: Path, files: Iterable[str], *, must: bool, excludes: Iterable[str] = ()) -> Project:
+    return Project(
+        root=root,
+        name=root.name,
+        yaml_path=None,
+        dag_files=tuple(sorted(files)),
+        config=LeoflowYaml(),
+        must_define_dags=must,
+        excludes=tuple(excludes),
+    )
+
+
+def _lone_file(path: Path) -> Project:
+    root = path.parent
+    yaml_path = root / YAML_NAME
+    if path.name == YAML_NAME:
+        return _with_yaml(root)
+    if path.suffix != ".py":
+        raise LeoflowError("not a Python file", where=str(path), hint="Give a directory or a .py file.")
+    if yaml_path.is_file():
+        project = _with_yaml(root)
+        if project.error or project.dag_files == (path.name,):
+            return project
+    only = None
+    for count, _ in enumerate(list_files(root)):
+        if count >= MAX_NEIGHBOURS:
+            only = tuple(sorted({path.name, *local_imports(root, path.name)}))
+            break
+    return Project(
+        root=root, name=path.stem, yaml_path=None, dag_files=(path.name,), config=LeoflowYaml(), only=only
+    )
+
+
+def _dag_candidates(root: Path, files: Iterable[str]) -> list[str]:
+    """Return the Python files that may define DAGs, by Airflow's own rule: they mention `dag` and `airflow`."""
+    ignored = IgnoreRules(root)
+    return sorted(
+        file for file in files if file.endswith(".py") and not ignored.match(file) and _mentions_dags(root / file)
+    )
+
+
+def _mentions_dags(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_SNIFFED_BYTES).lower()
+    except OSError:
+        return False
+    return b"dag" in content and b"airflow" in content

@@ -1,0 +1,88 @@
+"""One request, one answer: import the DAG file, check its DAGs, describe them."""
+
+import os
+import sys
+import time
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+from leoflow.runtime.loading.dag_file import Lines, import_dag_file
+from leoflow.runtime.loading.failures import Failure, explain
+
+MAX_TRACEBACK = 20_000
+
+
+def load(request: dict[str, Any]) -> dict[str, Any]:
+    """Load a DAG file.
+
+    Args:
+        request: `root` (the project directory), `file` (the DAG file, relative to it).
+
+    Returns:
+        `dags` (one description each, sorted by id), `warnings`, `python_version`, `seconds`; or `error`
+        with `what`, `file`, `line`, `rule`, `hint`, `traceback`. Never raises for what user code does.
+    """
+    root, file = Path(request["root"]).resolve(), request["file"]
+    started = time.monotonic()
+    answer: dict[str, Any] = {"python_version": "{}.{}".format(*sys.version_info[:2])}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        try:
+            answer["dags"] = _load(root, file)
+        except BaseException as error:
+            answer["error"] = _error(error, root, file)
+    answer["warnings"] = _warnings(caught, root)
+    answer["seconds"] = round(time.monotonic() - started, 6)
+    return answer
+
+
+def _load(root: Path, file: str) -> list[dict[str, Any]]:
+    from leoflow.runtime.loading.checks import check
+    from leoflow.runtime.loading.describe_dag import describe_dag
+
+    os.chdir(root)
+    # As Airflow does with its dags folder: at the end, so that a helper cannot shadow an installed package.
+    if str(root) not in sys.path:
+        sys.path.append(str(root))
+    sys.dont_write_bytecode = True
+    lines = Lines(root, root / file)
+    dags = import_dag_file(root, file, lines)
+    described = []
+    for dag in dags:
+        check(dag, lines, file)
+        described.append({"spec": describe_dag(dag, root, file), **lines.of(dag)})
+    return described
+
+
+def _error(error: BaseException, root: Path, file: str) -> dict[str, Any]:
+    failure = error if isinstance(error, Failure) else explain(error, root, file)
+    text = "" if isinstance(error, Failure) else "".join(traceback.format_exception(error))
+    return {**failure.as_json(), "traceback": _tidy(text, root)}
+
+
+def _tidy(text: str, root: Path) -> str:
+    """Keep the traceback short and free of this machine's paths; drop the frames of the loader itself."""
+    here = str(Path(__file__).parent)
+    kept, skipping = [], False
+    for line in text.splitlines(keepends=True):
+        if line.startswith("  File "):
+            skipping = here in line or "<frozen importlib" in line
+        elif not line.startswith("    "):
+            skipping = False
+        if not skipping:
+            kept.append(line.replace(f"{root}/", ""))
+    return "".join(kept)[-MAX_TRACEBACK:]
+
+
+def _warnings(caught: list[warnings.WarningMessage], root: Path) -> list[dict[str, Any]]:
+    """Return the warnings that point at the project's own files, each once."""
+    found: dict[tuple[str, int, str], dict[str, Any]] = {}
+    for warning in caught:
+        path = Path(warning.filename)
+        if path.is_relative_to(root):
+            file = path.relative_to(root).as_posix()
+            text = f"{warning.category.__name__}: {warning.message}"
+            found[(file, warning.lineno, text)] = {"file": file, "line": warning.lineno, "what": text}
+    return list(found.values())[:100]
