@@ -1,5 +1,7 @@
 """From a project to its specs: snapshot, load, overlay, check."""
 
+import asyncio
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from leoflow.compiler.errors import CompileError
-from leoflow.compiler.files import Tree
+from leoflow.compiler.files import Tree, read_snapshot
 from leoflow.compiler.loader import DagLoader, LoadedDag, LoadLimits, LoadRequest, LoadResult
 from leoflow.compiler.overlay import apply_overlay, check_task_ids, choose_dags
 from leoflow.compiler.project import Project
@@ -48,7 +50,7 @@ class CompileOptions:
 
     image: str | None = None
     dag_version: str | None = None
-    limits: LoadLimits = LoadLimits()
+    limits: LoadLimits = field(default_factory=LoadLimits)
 
 
 async def compile_project(
@@ -81,25 +83,28 @@ async def report_project(
         return ProjectReport(project, (), (project.error,))
     try:
         root = snapshot(project, home) if home else project.root
-        tree = project.tree() if root == project.root else _tree_of(project, root)
+        tree = read_snapshot(root) if home else project.tree()
     except CompileError as error:
         return ProjectReport(project, (), (error,))
-    for file in project.dag_files:
-        try:
-            dags += await compile_file(project, file, loader, tree=tree, snapshotted=home is not None, options=options)
-        except CompileError as error:
-            errors.append(error)
+    workers = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def compile_one(file: str) -> list[CompiledDag] | CompileError:
+        async with workers:
+            try:
+                return await compile_file(
+                    project, file, loader, tree=tree, snapshotted=home is not None, options=options
+                )
+            except CompileError as error:
+                return error
+
+    for outcome in await asyncio.gather(*(compile_one(file) for file in project.dag_files)):
+        if isinstance(outcome, CompileError):
+            errors.append(outcome)
+        else:
+            dags += outcome
     if not dags and not errors:
         errors.append(_no_dag(project, project.dag_files[0]))
     return ProjectReport(project, tuple(dags), tuple(errors))
-
-
-def _tree_of(project: Project, root: Path) -> Tree:
-    """Read a snapshot: everything in it belongs to the project."""
-    from leoflow.compiler.files import list_files, read_tree
-
-    files = list(list_files(root))
-    return read_tree(root, include=["."], exclude=[], extra=files)
 
 
 async def compile_file(
@@ -123,9 +128,7 @@ async def compile_file(
     tree_hash = tree.hash(without=project.unrelated_files(tree, file))
     source = {"path": file, "tree_hash": tree_hash, "code": code}
     bundle = tree.root if snapshotted else None
-    return [
-        _finish(project, dag, source, options, bundle, (*warnings, *result.warnings), result) for dag in chosen
-    ]
+    return [_finish(project, dag, source, options, bundle, (*warnings, *result.warnings), result) for dag in chosen]
 
 
 def _finish(
@@ -151,7 +154,10 @@ def _finish(
     if size > MAX_SPEC_BYTES:
         raise CompileError(
             f"dag.json of {spec.dag_id!r} would be {size >> 20} MiB, the limit is {MAX_SPEC_BYTES >> 20}",
-            root=project.root, file=place[0], line=place[1], rule="too-large",
+            root=project.root,
+            file=place[0],
+            line=place[1],
+            rule="too-large",
             hint="Use fewer tasks, or .expand() over data.",
         )
     found = (*warnings, *_remarks(spec))
@@ -177,22 +183,31 @@ def _read_code(project: Project, tree: Tree, file: str) -> str:
         size = path.stat().st_size
         if size > MAX_DAG_FILE_BYTES:
             raise CompileError(
-                f"the DAG file is larger than {MAX_DAG_FILE_BYTES >> 20} MiB", root=project.root, file=file,
-                rule="too-large", hint="Move data out of the code.",
+                f"the DAG file is larger than {MAX_DAG_FILE_BYTES >> 20} MiB",
+                root=project.root,
+                file=file,
+                rule="too-large",
+                hint="Move data out of the code.",
             )
         data = path.read_bytes()
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise CompileError(
-            "the DAG file is not UTF-8", root=project.root, file=file, line=line, rule="encoding",
+            "the DAG file is not UTF-8",
+            root=project.root,
+            file=file,
+            line=line,
+            rule="encoding",
             hint="Save the file as UTF-8.",
         ) from None
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
         raise CompileError(
             "the DAG file is gone" if gone else f"the DAG file cannot be read: {error.strerror}",
-            root=project.root, file=file, rule="file-missing" if gone else "unreadable",
+            root=project.root,
+            file=file,
+            rule="file-missing" if gone else "unreadable",
             hint="Was it deleted meanwhile?" if gone else "Check its permissions.",
         ) from None
 
@@ -205,14 +220,20 @@ def _check_unchanged(project: Project, tree: Tree, file: str) -> None:
         now = ""
     if before is None or before.sha256 != now:
         raise CompileError(
-            "the DAG file changed while it was compiled", root=project.root, file=file, rule="changing",
+            "the DAG file changed while it was compiled",
+            root=project.root,
+            file=file,
+            rule="changing",
             hint="Compile again.",
         )
 
 
 def _no_dag(project: Project, file: str) -> CompileError:
     return CompileError(
-        "no DAG in the file", root=project.root, file=file, rule="no-dag",
+        "no DAG in the file",
+        root=project.root,
+        file=file,
+        rule="no-dag",
         hint="Define one with `with DAG(...)`, or call your @dag function at module level.",
     )
 
@@ -232,7 +253,11 @@ def _invalid(project: Project, dag: LoadedDag, values: dict[str, Any], error: Va
     file, line, name = _place_of(dag, values, problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     return CompileError(
-        f"{name}: {message}" if name else message, root=project.root, file=file, line=line, rule="invalid-value",
+        f"{name}: {message}" if name else message,
+        root=project.root,
+        file=file,
+        line=line,
+        rule="invalid-value",
         hint=f"The value is {str(problem['input'])[:100]!r}." if name else "",
     )
 

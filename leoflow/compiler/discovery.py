@@ -10,7 +10,7 @@ from leoflow.compiler.imports import local_imports
 from leoflow.compiler.project import Project
 from leoflow.errors import LeoflowError
 from leoflow.spec.leoflow_yaml import LeoflowYaml
-from leoflow.spec.yaml_reader import YamlError, read_with_lines
+from leoflow.spec.yaml_reader import Document, YamlError, read_with_lines
 
 YAML_NAME = "leoflow.yaml"
 DEFAULT_DAG_FILE = "dag.py"
@@ -75,7 +75,7 @@ def _inside(path: str, root: str) -> bool:
 
 def _with_yaml(root: Path) -> Project:
     yaml_path = root / YAML_NAME
-    config, document, error = LeoflowYaml(), None, None
+    config, document, error = LeoflowYaml(), Document(None), None
     try:
         config, document = read_with_lines(yaml_path)
     except YamlError as problem:
@@ -89,7 +89,7 @@ def _with_yaml(root: Path) -> Project:
         dag_files=(PurePosixPath(config.dag_source).as_posix(),),
         config=config,
         error=error,
-        **({"document": document} if document else {}),
+        document=document,
     )
     return project if error or (root / config.dag_source).is_file() else _without_dag_file(project)
 
@@ -100,8 +100,13 @@ def _without_dag_file(project: Project) -> Project:
         "the DAG file does not exist", root=project.root, file=project.dag_files[0], rule="file-missing", hint=hint
     )
     return Project(
-        project.root, project.name, project.yaml_path, project.dag_files, project.config,
-        error=error, document=project.document,
+        project.root,
+        project.name,
+        project.yaml_path,
+        project.dag_files,
+        project.config,
+        error=error,
+        document=project.document,
     )
 
 
@@ -133,9 +138,7 @@ def _lone_file(path: Path) -> Project:
         if count >= MAX_NEIGHBOURS:
             only = tuple(sorted({path.name, *local_imports(root, path.name)}))
             break
-    return Project(
-        root=root, name=path.stem, yaml_path=None, dag_files=(path.name,), config=LeoflowYaml(), only=only
-    )
+    return Project(root=root, name=path.stem, yaml_path=None, dag_files=(path.name,), config=LeoflowYaml(), only=only)
 
 
 def _dag_candidates(root: Path, files: Iterable[str]) -> list[str]:

@@ -64,7 +64,9 @@ def read_tree(root: Path, *, include: Sequence[str], exclude: Sequence[str], ext
     chosen = [path for path in list_files(root, exclude=exclude) if path in extra or _included(path, include)]
     if len(chosen) > MAX_FILES:
         raise CompileError(
-            f"the project has more than {MAX_FILES} files", root=root, rule="too-many-files",
+            f"the project has more than {MAX_FILES} files",
+            root=root,
+            rule="too-many-files",
             hint="Leave data out with exclude_paths in leoflow.yaml, or choose include_paths.",
         )
     files, total = [], 0
@@ -75,11 +77,19 @@ def read_tree(root: Path, *, include: Sequence[str], exclude: Sequence[str], ext
         total += file.size
         if total > MAX_TOTAL_BYTES:
             raise CompileError(
-                f"the project is larger than {MAX_TOTAL_BYTES >> 20} MiB", root=root, file=path, rule="too-large",
+                f"the project is larger than {MAX_TOTAL_BYTES >> 20} MiB",
+                root=root,
+                file=path,
+                rule="too-large",
                 hint="Leave data out with exclude_paths in leoflow.yaml, or choose include_paths.",
             )
         files.append(file)
     return Tree(root, tuple(files))
+
+
+def read_snapshot(root: Path) -> Tree:
+    """Read a directory all of whose files belong to the project."""
+    return read_tree(root, include=["."], exclude=[])
 
 
 def list_files(root: Path, *, exclude: Sequence[str] = ()) -> Iterator[str]:

@@ -102,24 +102,32 @@ def died(request: LoadRequest, status: int, output: str) -> CompileError:
     if status == -9 or "MemoryError" in output[-2000:]:
         return request.error(
             f"loading the DAG file was killed; it may need more than {limits.memory_bytes >> 20} MiB of memory",
-            rule="memory-limit", hint="Load data inside tasks, not at module level.", output=output,
+            rule="memory-limit",
+            hint="Load data inside tasks, not at module level.",
+            output=output,
         )
     if status < 0:
         return request.error(
-            f"loading the DAG file crashed with signal {-status}", rule="crash",
-            hint="A native library failed while it was imported; import it inside the task.", output=output,
+            f"loading the DAG file crashed with signal {-status}",
+            rule="crash",
+            hint="A native library failed while it was imported; import it inside the task.",
+            output=output,
         )
     return request.error(
-        f"the DAG file ended the process that loads it (exit status {status})", rule="exit",
-        hint="Move os._exit() or similar into a task.", output=output,
+        f"the DAG file ended the process that loads it (exit status {status})",
+        rule="exit",
+        hint="Move os._exit() or similar into a task.",
+        output=output,
     )
 
 
 def too_slow(request: LoadRequest, output: str) -> CompileError:
     """Explain a file that did not finish in time."""
     return request.error(
-        f"loading the DAG file took longer than {request.limits.seconds:g} s", rule="time-limit",
-        hint="Look for an endless loop or a slow call at module level; move the work into a task.", output=output,
+        f"loading the DAG file took longer than {request.limits.seconds:g} s",
+        rule="time-limit",
+        hint="Look for an endless loop or a slow call at module level; move the work into a task.",
+        output=output,
     )
 
 
@@ -127,13 +135,16 @@ def too_loud(request: LoadRequest, output: str) -> CompileError:
     """Explain a file that printed too much."""
     return request.error(
         f"the DAG file prints more than {request.limits.output_bytes >> 20} MiB while it is loaded",
-        rule="output-limit", hint="Print inside tasks, not at module level.", output=output,
+        rule="output-limit",
+        hint="Print inside tasks, not at module level.",
+        output=output,
     )
 
 
 def too_large(request: LoadRequest) -> CompileError:
     """Explain a file whose DAGs are too large to describe."""
     return request.error(
-        f"the description of the DAGs is larger than {request.limits.result_bytes >> 20} MiB", rule="too-large",
+        f"the description of the DAGs is larger than {request.limits.result_bytes >> 20} MiB",
+        rule="too-large",
         hint="Use fewer tasks, or .expand() over data.",
     )

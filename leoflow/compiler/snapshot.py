@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from leoflow.compiler.errors import CompileError
-from leoflow.compiler.files import Tree, list_files, read_tree
+from leoflow.compiler.files import Tree, read_snapshot
 from leoflow.compiler.project import Project
 
 ATTEMPTS = 3
@@ -39,7 +39,9 @@ def snapshot(project: Project, home: Path) -> Path:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     raise CompileError(
-        "the files change faster than they can be read", root=project.root, rule="changing",
+        "the files change faster than they can be read",
+        root=project.root,
+        rule="changing",
         hint="Leave generated files out with exclude_paths in leoflow.yaml.",
     )
 
@@ -55,8 +57,7 @@ def _copy(tree: Tree, target: Path) -> bool:
         except FileNotFoundError:
             return False
         destination.chmod(0o555 if file.executable else 0o444)
-    everything = list(list_files(target))
-    return read_tree(target, include=["."], exclude=[], extra=everything).hash() == tree.hash()
+    return read_snapshot(target).hash() == tree.hash()
 
 
 def _publish(temporary: Path, final: Path) -> None:

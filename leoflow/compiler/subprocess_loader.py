@@ -37,9 +37,18 @@ class SubprocessLoader:
         ours, theirs = os.pipe(), os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                self._python, "-u", BOOTSTRAP, "loading", str(ours[0]), str(theirs[1]),
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-                pass_fds=(ours[0], theirs[1]), start_new_session=True, env=self._environment(),
+                self._python,
+                "-u",
+                BOOTSTRAP,
+                "loading",
+                str(ours[0]),
+                str(theirs[1]),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(ours[0], theirs[1]),
+                start_new_session=True,
+                env=self._environment(),
             )
         except OSError as error:
             _close(ours[1], theirs[0])
@@ -106,8 +115,10 @@ class _Conversation:
             await asyncio.wait({exit_, ready}, timeout=limits.startup_seconds, return_when="FIRST_COMPLETED")
             if not ready.done() and not exit_.done():
                 raise self.request.error(
-                    f"the project's interpreter was not ready after {limits.startup_seconds:g} s", rule="startup",
-                    hint="The machine may be overloaded; try again, or run `leoflow doctor`.", output=self.output(),
+                    f"the project's interpreter was not ready after {limits.startup_seconds:g} s",
+                    rule="startup",
+                    hint="The machine may be overloaded; try again, or run `leoflow doctor`.",
+                    output=self.output(),
                 )
         finally:
             ready.cancel()

@@ -15,13 +15,19 @@ _PRESETS = {
 }
 
 
+_CALENDAR_PARTS = (
+    *("years", "months", "leapdays", "days", "hours", "minutes", "seconds", "microseconds"),
+    *("year", "month", "day", "weekday", "hour", "minute", "second", "microsecond"),
+)
+
+
 def describe_schedule(timetable: Any) -> "dict[str, Any] | None":
     """Return the schedule of dag.json; null for a DAG that never runs by itself."""
     kind = type(timetable)
     if not kind.__module__.startswith(("airflow.sdk.definitions.timetables", "airflow.timetables")):
         return _custom(timetable)
-    describe = _DESCRIBERS.get(kind.__name__, _custom)
-    return describe(timetable)
+    described: dict[str, Any] | None = _DESCRIBERS.get(kind.__name__, _custom)(timetable)
+    return described
 
 
 def summary_of(timetable: Any) -> "tuple[str | None, str | None]":
@@ -53,9 +59,7 @@ def _delta(value: Any) -> dict[str, Any]:
     """Describe a timedelta in seconds, a relativedelta by its calendar parts."""
     if hasattr(value, "total_seconds"):
         return {"seconds": float(value.total_seconds())}
-    parts = ("years", "months", "leapdays", "days", "hours", "minutes", "seconds", "microseconds")
-    parts += ("year", "month", "day", "weekday", "hour", "minute", "second", "microsecond")
-    given = {part: getattr(value, part) for part in parts if getattr(value, part)}
+    given = {part: getattr(value, part) for part in _CALENDAR_PARTS if getattr(value, part)}
     return {"seconds": None, "relativedelta": {part: literal(amount) for part, amount in given.items()}}
 
 
@@ -69,7 +73,7 @@ def _timezone(value: Any) -> str:
 
 
 def _trigger_options(timetable: Any) -> dict[str, Any]:
-    options = {}
+    options: dict[str, Any] = {}
     interval = _field(timetable, "interval")
     if interval is not None and _delta(interval) != {"seconds": 0.0}:
         options["interval"] = _delta(interval)

@@ -38,7 +38,7 @@ def timestamp(value: Any) -> "str | None":
     if value is None:
         return None
     if value.tzinfo is not None:
-        value = value.astimezone(datetime.timezone.utc)
+        value = value.astimezone(datetime.UTC)
     return str(value.isoformat()).replace("+00:00", "Z")
 
 
@@ -61,7 +61,7 @@ def _describe(value: Any, budget: list[int], depth: int) -> Any:
         return value
     if isinstance(value, str) and not isinstance(value, enum.Enum):
         budget[0] -= len(value)
-        return str(value)
+        return str.__str__(value)
     if isinstance(value, int) and not isinstance(value, enum.Enum):
         budget[0] -= value.bit_length() // 3
         return int(value)
@@ -153,8 +153,8 @@ def reduce_list(value: Any) -> "list[str] | None":
 
 
 def sorted_strings(values: "Iterable[Any] | None") -> list[str]:
-    """Return the values as sorted strings."""
-    return sorted(str(value) for value in values or ())
+    """Return the values as sorted strings; an enum of strings counts as its value."""
+    return sorted(str.__str__(value) if isinstance(value, str) else str(value) for value in values or ())
 
 
 def without_root(value: Any, root: str) -> Any:

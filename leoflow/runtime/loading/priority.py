@@ -23,13 +23,10 @@ def effective_priorities(tasks: dict[str, Any], rules: dict[str, str]) -> dict[s
 
 def _sums(wanted: list[str], relatives: dict[str, set[str]], own: dict[str, int]) -> dict[str, int]:
     bits = {task_id: 1 << index for index, task_id in enumerate(own)}
-    masks = {
-        weight: sum(bits[task_id] for task_id in own if own[task_id] == weight) for weight in set(own.values())
-    }
+    masks = {weight: sum(bits[task_id] for task_id in own if own[task_id] == weight) for weight in set(own.values())}
     closure = _closures(relatives, bits)
     return {
-        task_id: own[task_id]
-        + sum(weight * bin(closure[task_id] & mask).count("1") for weight, mask in masks.items())
+        task_id: own[task_id] + sum(weight * bin(closure[task_id] & mask).count("1") for weight, mask in masks.items())
         for task_id in wanted
     }
 
