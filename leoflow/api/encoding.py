@@ -55,8 +55,8 @@ class JsonResponse(Response):
 class NdjsonResponse(StreamingResponse):
     """One JSON document per line, sent as they become available."""
 
-    def __init__(self, items: AsyncIterator[Any] | Iterable[Any], **kwargs: Any) -> None:
-        super().__init__(_lines(items), media_type=NDJSON, **kwargs)
+    def __init__(self, items: AsyncIterator[Any] | Iterable[Any], status_code: int = 200) -> None:
+        super().__init__(_lines(items), status_code=status_code, media_type=NDJSON)
 
 
 async def _lines(items: AsyncIterator[Any] | Iterable[Any]) -> AsyncIterator[bytes]:

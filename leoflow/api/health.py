@@ -24,7 +24,7 @@ async def _database(pool: Pool) -> None:
 
 async def _schema(pool: Pool) -> None:
     async with pool.connection(timeout=_PATIENCE_SECONDS) as conn:
-        await conn.execute("select from leoflow.dags limit 1")
+        await conn.execute("select from leoflow_core.dag limit 1")
 
 
 _CHECKS: dict[str, Check] = {"database": _database, "schema": _schema}

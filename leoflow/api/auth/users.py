@@ -42,8 +42,8 @@ async def authenticate(conn: AsyncConnection[Any], user_name: str, password: str
         [user_name],
     )
     row = await cursor.fetchone()
-    matches = await asyncio.to_thread(_verify, row[0] if row else _NOBODY, password)
-    return str(row[1]) if row and matches else None
+    matches = await asyncio.to_thread(_verify, (row and row[0]) or _NOBODY, password)
+    return str(row[1]) if row and row[0] and matches else None
 
 
 def _verify(password_hash: str, password: str) -> bool:
