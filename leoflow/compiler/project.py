@@ -14,7 +14,7 @@ from leoflow.spec.leoflow_yaml import LeoflowYaml
 from leoflow.spec.yaml_reader import Document
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Project:
     """One unit of compilation.
 
@@ -39,7 +39,16 @@ class Project:
     excludes: tuple[str, ...] = ()
     only: tuple[str, ...] | None = None
     error: CompileError | None = None
-    document: Document = field(default_factory=lambda: Document(None), compare=False)
+    document: Document = field(default_factory=lambda: Document(None))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Project) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Path, tuple[str, ...], str]:
+        return self.root, self.dag_files, self.name
 
     def tree(self) -> Tree:
         """Read the project's files as they are now."""
