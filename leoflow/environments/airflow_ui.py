@@ -65,6 +65,7 @@ async def ensure_ui(
     if await asyncio.to_thread(is_complete, directory):
         return directory
     with explain_os_error(home):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".new-"))
         try:

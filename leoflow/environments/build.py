@@ -44,6 +44,7 @@ async def ensure(
     if _complete(environment):
         return environment
     with explain_os_error(home):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with _locked(directory.with_suffix(".lock"), tell):
             if not _complete(environment):

@@ -1,0 +1,37 @@
+"""Logging of commands and processes."""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+
+def configure_logging(*, debug: bool = False, stream: TextIO | None = None) -> None:
+    """Send structlog's and the standard library's records to `stream` (default: stderr).
+
+    People at a terminal get readable lines, everyone else one JSON object per line. Commands that print data use
+    stderr, long-running processes stdout.
+    """
+    target = stream or sys.stderr
+    level = logging.DEBUG if debug else logging.INFO
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor
+    if target.isatty():
+        renderer = structlog.dev.ConsoleRenderer()
+    else:
+        shared.append(structlog.processors.format_exc_info)
+        renderer = structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(target),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
+    logging.basicConfig(handlers=[handler], level=logging.DEBUG if debug else logging.WARNING, force=True)
