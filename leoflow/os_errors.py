@@ -8,6 +8,14 @@ from pathlib import Path
 from leoflow.errors import LeoflowError
 
 
+def private_directory(home: Path, *below: str) -> Path:
+    """Create LEOFLOW_HOME, for its owner alone, and a directory below it; returns the latter."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory = home.joinpath(*below)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
 @contextlib.contextmanager
 def explain_os_error(home: Path) -> Iterator[None]:
     """Turn errors of the file system below `home` into ones a user understands."""

@@ -14,7 +14,7 @@ from leoflow.cli.output import Output, OutputOption, print_document
 from leoflow.config import Settings, load_settings
 from leoflow.db import binaries, migrate
 from leoflow.db.pool import connect, describe
-from leoflow.errors import ExitCode, LeoflowError, UnreachableError
+from leoflow.errors import ExitCode, LeoflowError
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="The database: migrate, check, downgrade, url, shell, clean."

@@ -9,7 +9,7 @@ from leoflow.config import Settings
 from leoflow.db.binaries import Binaries
 from leoflow.environments import DEFAULT_ENVIRONMENT, Environment, Progress, ensure
 from leoflow.environments.airflow_ui import ensure_ui
-from leoflow.os_errors import explain_os_error
+from leoflow.os_errors import explain_os_error, private_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ async def provision(settings: Settings, progress: Progress) -> Provisioned:
         LeoflowError: something cannot be had, with what to do.
     """
     with explain_os_error(settings.home):
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(settings.home)
     timeout = settings.environments.build_timeout_seconds
     postgres = asyncio.create_task(_prepare_postgres(settings, progress))
     try:

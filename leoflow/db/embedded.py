@@ -30,7 +30,7 @@ from leoflow.db import binaries as programs
 from leoflow.db.binaries import Account, Binaries
 from leoflow.db.startup_errors import explain_failure
 from leoflow.errors import LeoflowError
-from leoflow.os_errors import explain_os_error
+from leoflow.os_errors import explain_os_error, private_directory
 
 SUPERUSER = "leoflow"
 DATABASE = "leoflow"
@@ -123,7 +123,7 @@ class EmbeddedPostgres:
 
     def _start(self) -> str:
         with explain_os_error(self.home):
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_directory(self.home)
             deadline = time.monotonic() + _READY_SECONDS
             told = time.monotonic() + 5
             while True:
@@ -235,7 +235,7 @@ class EmbeddedPostgres:
 
     def _prepare(self) -> Binaries:
         with explain_os_error(self.home):
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_directory(self.home)
             account = programs.account_for(self.data_dir)
             found = programs.find(self.data_dir, account, self._bin_dir)
             if not (self.data_dir / "PG_VERSION").is_file():

@@ -13,7 +13,7 @@ from pathlib import Path
 from leoflow import AIRFLOW_VERSION
 from leoflow.environments.uv import Progress, UvError, run_uv
 from leoflow.errors import LeoflowError
-from leoflow.os_errors import explain_os_error
+from leoflow.os_errors import explain_os_error, private_directory
 
 _PARTS = {
     "app": "airflow/ui/dist",
@@ -65,8 +65,7 @@ async def ensure_ui(
     if await asyncio.to_thread(is_complete, directory):
         return directory
     with explain_os_error(home):
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(home, "airflow-ui")
         scratch = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".new-"))
         try:
             if site_packages is None or not _record(site_packages).is_file():

@@ -16,7 +16,7 @@ import structlog
 from leoflow.environments.spec import SUPPORTED_PYTHONS, Environment, EnvironmentSpec
 from leoflow.environments.uv import Progress, UvError, run_uv
 from leoflow.errors import LeoflowError
-from leoflow.os_errors import explain_os_error
+from leoflow.os_errors import explain_os_error, private_directory
 
 _COMPLETE = "leoflow-environment"
 _NETWORK = ("Failed to fetch", "error sending request", "dns error", "Connection refused", "tcp connect error")
@@ -44,8 +44,7 @@ async def ensure(
     if _complete(environment):
         return environment
     with explain_os_error(home):
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(home, "envs")
         async with _locked(directory.with_suffix(".lock"), tell):
             if not _complete(environment):
                 await _build(spec, directory, tell, timeout)

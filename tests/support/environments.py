@@ -1,0 +1,33 @@
+"""The interpreters user code runs in, built once per machine and kept between test sessions."""
+
+import asyncio
+import getpass
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+from leoflow.environments import DEFAULT_ENVIRONMENT, ensure
+from leoflow.environments.airflow_ui import ensure_ui
+
+
+def shared_home() -> Path:
+    """Where test sessions of this user keep what is slow to make: environments and the UI's files."""
+    given = os.environ.get("LEOFLOW_TEST_HOME")
+    return Path(given) if given else Path(tempfile.gettempdir()) / f"leoflow-tests-{getpass.getuser()}" / "home"
+
+
+@cache
+def default_python() -> Path:
+    """The interpreter of the default environment: the Task SDK and nothing else."""
+    with ThreadPoolExecutor(1) as thread:  # a loop may be running in this one
+        return thread.submit(asyncio.run, ensure(DEFAULT_ENVIRONMENT, shared_home())).result().python
+
+
+@cache
+def ui_files() -> Path:
+    """The UI's files: `app` and `login` below it."""
+    site_packages = next(default_python().parent.parent.glob("lib/python3*/site-packages"))
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, ensure_ui(shared_home(), site_packages=site_packages)).result()
