@@ -9,6 +9,7 @@ from typing import Protocol
 
 from leoflow.compiler.errors import CompileError
 from leoflow.compiler.files import Tree, read_tree
+from leoflow.environments import EnvironmentSpec
 from leoflow.spec.dag_spec import DagSpec
 from leoflow.spec.leoflow_yaml import LeoflowYaml
 from leoflow.spec.yaml_reader import Document
@@ -49,6 +50,11 @@ class Project:
 
     def _key(self) -> tuple[Path, tuple[str, ...], str]:
         return self.root, self.dag_files, self.name
+
+    @property
+    def environment(self) -> EnvironmentSpec:
+        """The interpreter the project asks for."""
+        return EnvironmentSpec(self.config.python_version, self.config.requirements())
 
     def tree(self) -> Tree:
         """Read the project's files as they are now."""
