@@ -12,6 +12,7 @@ from leoflow.api.deps import ApiState
 from leoflow.api.graph_cache import GraphCache
 from leoflow.api.limits import BodyLimit
 from leoflow.api.metrics import ApiMetrics, MeasuredRequests
+from leoflow.api.own.versions import router as own_router
 from leoflow.api.public import router as public_router
 from leoflow.api.settings import ApiSettings
 from leoflow.api.ui import router as ui_router
@@ -32,6 +33,7 @@ def create_app(pool: Pool, settings: ApiSettings) -> FastAPI:
     app.include_router(auth_router)
     app.include_router(ui_router)
     app.include_router(public_router)
+    app.include_router(own_router)
     pages.install(app, state)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)

@@ -1,1 +1,1 @@
-"""Leoflow's own additions under /api/v2/leoflow."""
+"""Leoflow's own additions under /api/v2/leoflow: registering compiled DAGs. May import what api.public may."""

@@ -1,0 +1,63 @@
+"""Registers compiled DAGs, as `leoflow push` and `leoflow deploy` send them, and gives them back."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, HTTPException, Response
+from pydantic import BaseModel
+
+from leoflow.api.deps import Conn, Operator, Viewer
+from leoflow.api.public import audit, store
+from leoflow.api.public.criteria import Small
+from leoflow.db import queries
+from leoflow.spec import DagSpec, as_json, content_hash
+
+SQL = queries.load("api_own")
+router = APIRouter(prefix="/api/v2/leoflow", tags=["Leoflow"])
+
+
+class RegisteredVersion(BaseModel):
+    """What a registration led to.
+
+    Attributes:
+        is_new: false when this content was known: nothing was added, it is (again) the current version.
+    """
+
+    dag_id: str
+    version_number: int
+    id: UUID
+    content_hash: str
+    is_new: bool
+
+
+@router.post("/dags/{dag_id}/versions", status_code=201, response_model=RegisteredVersion)
+async def register_dag_version(dag_id: str, spec: DagSpec, response: Response, conn: Conn, user: Operator) -> Any:
+    """Register a dag.json: 201 for a new version, 200 when its content is known."""
+    if spec.dag_id != dag_id:
+        raise HTTPException(400, f"The dag_id in the body, `{spec.dag_id}`, does not match the URL")
+    expected = content_hash(spec)
+    if spec.content_hash != expected:
+        raise HTTPException(
+            422,
+            f"content_hash is `{spec.content_hash}`, but this content has `{expected}`. "
+            "Send the file as `leoflow compile` wrote it.",
+        )
+    async with conn.transaction():
+        found = await store.row(conn, SQL.register, {"spec": store.jsonb(as_json(spec)), "content_hash": expected})
+        assert found is not None
+        extra = {"version_number": found["version_number"], "content_hash": expected, "is_new": found["is_new"]}
+        await audit.record(conn, user, "register_dag_version", dag_id=dag_id, extra=extra)
+    if not found["is_new"]:
+        response.status_code = 200
+    return {**found, "dag_id": dag_id, "content_hash": expected}
+
+
+@router.get("/dags/{dag_id}/versions/{version_number}")
+async def get_dag_version_spec(dag_id: str, version_number: Small, conn: Conn, _: Viewer) -> dict[str, Any]:
+    """Get the dag.json of a version."""
+    spec = await store.value(conn, SQL.spec, {"dag_id": dag_id, "version_number": version_number})
+    if spec is None:
+        raise HTTPException(
+            404, f"The DagVersion with dag_id: `{dag_id}` and version_number: `{version_number}` was not found"
+        )
+    return dict(spec)

@@ -1,0 +1,238 @@
+"""DAG runs: list, get, trigger, change, clear, delete, wait."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import anyio
+from fastapi import APIRouter, HTTPException, Query, Request
+from pydantic import Field
+
+from leoflow.api.deps import Conn, Connection, Editor, Pool, State, User, Viewer
+from leoflow.api.encoding import NdjsonResponse
+from leoflow.api.filters import Where
+from leoflow.api.paging import MAXIMUM_PAGE_LIMIT, Cursor, Ordering, Page, Paged
+from leoflow.api.public import audit, store
+from leoflow.api.public.criteria import Bounds, Wildcard, all_or
+from leoflow.api.public.dag_run_filters import RunFilters
+from leoflow.api.public.dag_run_models import (
+    DAGRunClearBody,
+    DAGRunCollectionResponse,
+    DAGRunPatchBody,
+    DAGRunResponse,
+    DAGRunsBatchBody,
+    TriggerDAGRunPostBody,
+)
+from leoflow.api.public.lookup import dag_or_404, run_or_404
+from leoflow.api.public.task_instance_models import ClearTaskInstanceCollectionResponse
+from leoflow.db import queries
+
+SQL = queries.load("api_dag_runs")
+router = APIRouter(prefix="/dags/{dag_id}/dagRuns", tags=["DagRun"])
+
+ORDER = Ordering(
+    {
+        "id": "r.run_key",
+        "state": "r.state",
+        "dag_id": "r.dag_id",
+        "run_id": "r.dag_run_id",
+        "dag_run_id": "r.dag_run_id",
+        "logical_date": "r.logical_date",
+        "run_after": "r.run_after",
+        "start_date": "r.start_date",
+        "end_date": "r.end_date",
+        "updated_at": "r.updated_at",
+        "conf": "r.conf",
+        "duration": "r.duration",
+        "run_type": "r.run_type",
+    },
+    default="id",
+    unique="id",
+)
+RELATION = "leoflow_core.api_dag_runs r"
+
+
+@router.get("", response_model=DAGRunCollectionResponse)
+async def get_dag_runs(
+    dag_id: str,
+    conn: Conn,
+    _: Viewer,
+    page: Paged,
+    filters: RunFilters,
+    order_by: Annotated[list[str] | None, Query()] = None,
+    cursor: str | None = None,
+) -> Any:
+    """List runs of a DAG, or of all with `~`; with `cursor` (empty for the first page) in cursor mode."""
+    where = filters.where()
+    if only := all_or(dag_id):
+        await dag_or_404(conn, dag_id)
+        where.equals("r.dag_id", only)
+    order = ORDER.parse(order_by)
+    if cursor is None:
+        found, total = await store.listing(conn, RELATION, where, order, page)
+        return {"dag_runs": found, "total_entries": total}
+    slice_ = await store.cursor_listing(conn, RELATION, where, order, Cursor.decode(cursor), page.limit)
+    return {
+        "dag_runs": slice_.rows,
+        "next_cursor": slice_.next_cursor,
+        "previous_cursor": slice_.previous_cursor,
+    }
+
+
+@router.post("/list", response_model=DAGRunCollectionResponse)
+async def get_list_dag_runs_batch(dag_id: Wildcard, body: DAGRunsBatchBody, conn: Conn, _: Viewer) -> Any:
+    """List runs of several DAGs with filters in the body."""
+    where = Where()
+    where.any_of("r.dag_id", body.dag_ids)
+    where.any_of("r.state", [str(state) for state in body.states or [] if state])
+    given = body.model_dump()
+    for name in ("run_after", "logical_date", "start_date", "end_date"):
+        Bounds.of(name, given).apply(where, f"r.{name}")
+    Bounds.of("duration", given).apply(where, "r.duration")
+    if body.conf_contains:
+        where.add("r.conf::text ilike %s", f"%{body.conf_contains}%")
+    page = Page(min(body.page_limit, MAXIMUM_PAGE_LIMIT), body.page_offset)
+    order = ORDER.parse([body.order_by] if body.order_by else None)
+    found, total = await store.listing(conn, RELATION, where, order, page)
+    return {"dag_runs": found, "total_entries": total}
+
+
+@router.post("", response_model=DAGRunResponse)
+async def trigger_dag_run(dag_id: str, body: TriggerDAGRunPostBody, conn: Conn, user: Editor, request: Request) -> Any:
+    """Make a run now."""
+    dag = await dag_or_404(conn, dag_id)
+    _check_trigger(dag, body)
+    async with conn.transaction():
+        run_id = await _create(conn, user, dag_id, body, _origin(request))
+        extra = {**body.model_dump(mode="json", exclude_unset=True), "method": "POST"}
+        await audit.record(conn, user, "trigger_dag_run", dag_id=dag_id, run_id=run_id, extra=extra)
+    await store.execute(conn, SQL.wake)
+    return await run_or_404(conn, dag_id, run_id)
+
+
+@router.get("/{dag_run_id}", response_model=DAGRunResponse)
+async def get_dag_run(dag_id: str, dag_run_id: str, conn: Conn, _: Viewer) -> Any:
+    """Get a run."""
+    return await run_or_404(conn, dag_id, dag_run_id)
+
+
+@router.patch("/{dag_run_id}", response_model=DAGRunResponse)
+async def patch_dag_run(
+    dag_id: str,
+    dag_run_id: str,
+    body: DAGRunPatchBody,
+    conn: Conn,
+    user: Editor,
+    update_mask: Annotated[list[str] | None, Query()] = None,
+) -> Any:
+    """Set the state or the note of a run."""
+    await run_or_404(conn, dag_id, dag_run_id)
+    changes = body.model_dump(include=body.model_fields_set & set(update_mask or body.model_fields_set))
+    names = {"dag_id": dag_id, "run_id": dag_run_id}
+    async with conn.transaction():
+        if changes.get("state") is not None:
+            await store.execute(conn, SQL.mark_run, {**names, "state": changes["state"]})
+        if "note" in changes:
+            await store.execute(conn, SQL.set_note, {**names, "note": changes["note"] or None, "user": user.name})
+        await audit.record(
+            conn, user, "patch_dag_run", dag_id=dag_id, run_id=dag_run_id, extra={**changes, "method": "PATCH"}
+        )
+    await store.execute(conn, SQL.wake)
+    return await run_or_404(conn, dag_id, dag_run_id)
+
+
+@router.delete("/{dag_run_id}", status_code=204)
+async def delete_dag_run(dag_id: str, dag_run_id: str, conn: Conn, user: Editor) -> None:
+    """Delete a run that is not running."""
+    run = await run_or_404(conn, dag_id, dag_run_id)
+    if run["state"] == "running":
+        raise HTTPException(
+            400,
+            f"The DagRun with dag_id: `{dag_id}` and run_id: `{dag_run_id}` cannot be deleted in {run['state']} state",
+        )
+    names = {"dag_id": dag_id, "run_id": dag_run_id}
+    async with conn.transaction():
+        await store.execute(conn, SQL.delete, names)
+        await audit.record(conn, user, "delete_dag_run", dag_id=dag_id, run_id=dag_run_id, extra={"method": "DELETE"})
+
+
+@router.post("/{dag_run_id}/clear", response_model=ClearTaskInstanceCollectionResponse | DAGRunResponse)
+async def clear_dag_run(dag_id: str, dag_run_id: str, body: DAGRunClearBody, conn: Conn, user: Editor) -> Any:
+    """Run the tasks of a run again; a dry run answers which ones."""
+    await run_or_404(conn, dag_id, dag_run_id)
+    names = {"dag_id": dag_id, "run_id": dag_run_id}
+    async with conn.transaction():
+        cleared = await store.rows(conn, SQL.clear_run, {**names, **body.model_dump()})
+        if body.dry_run:
+            return {"task_instances": cleared, "total_entries": len(cleared)}
+        extra = {**body.model_dump(), "method": "POST"}
+        await audit.record(conn, user, "clear_dag_run", dag_id=dag_id, run_id=dag_run_id, extra=extra)
+    await store.execute(conn, SQL.wake)
+    return await run_or_404(conn, dag_id, dag_run_id)
+
+
+@router.get("/{dag_run_id}/wait")
+async def wait_dag_run_until_finished(
+    dag_id: str,
+    dag_run_id: str,
+    conn: Conn,
+    _: Viewer,
+    state: State,
+    interval: Annotated[float, Query(gt=0), Field(allow_inf_nan=False, le=3600)],
+    result: Annotated[list[str] | None, Query()] = None,
+) -> Any:
+    """Stream the state every `interval` seconds until the run ends, then the XComs of the `result` tasks."""
+    await run_or_404(conn, dag_id, dag_run_id)
+    return NdjsonResponse(_states(state.pool, dag_id, dag_run_id, interval, result))
+
+
+async def _states(
+    pool: Pool, dag_id: str, run_id: str, interval: float, result: list[str] | None
+) -> AsyncIterator[dict[str, Any]]:
+    """Read with a connection of its own each time, so that a long wait holds none."""
+    names = {"dag_id": dag_id, "run_id": run_id}
+    while True:
+        async with pool.connection() as conn:
+            found = await store.value(conn, SQL.state, names)
+            if found not in ("queued", "running"):
+                values = await _results(conn, names, result) if result else None
+                break
+        yield {"state": found}
+        await anyio.sleep(interval)
+    yield {"state": found} if values is None else {"state": found, "results": values}
+
+
+async def _results(conn: Connection, names: dict[str, str], result: list[str]) -> dict[str, Any]:
+    found = await store.rows(conn, SQL.results, {**names, "task_ids": result})
+    return {row["task_id"]: row["value"] for row in found}
+
+
+def _check_trigger(dag: store.Row, body: TriggerDAGRunPostBody) -> None:
+    if dag["has_import_errors"]:
+        raise HTTPException(400, f"Dag with dag_id: '{dag['dag_id']}' has import errors and cannot be triggered")
+    if (body.data_interval_start is None) != (body.data_interval_end is None):
+        raise HTTPException(
+            422, "Either both data_interval_start and data_interval_end must be provided or both must be None"
+        )
+
+
+def _origin(request: Request) -> str:
+    """Tell the browser's requests from scripts: only the UI sends its own page as referer."""
+    referer = request.headers.get("referer", "")
+    return "ui" if referer.startswith(str(request.base_url)) and "/docs" not in referer else "rest_api"
+
+
+async def _create(conn: Connection, user: User, dag_id: str, body: TriggerDAGRunPostBody, origin: str) -> str:
+    created = await store.row(
+        conn,
+        SQL.create,
+        {
+            **body.model_dump(exclude={"conf", "dag_run_id", "partition_key"}),
+            "conf": store.jsonb(body.conf or {}),
+            "run_id": body.dag_run_id,
+            "dag_id": dag_id,
+            "triggered_by": origin,
+            "user": user.name,
+        },
+    )
+    assert created is not None
+    return str(created["run_id"])

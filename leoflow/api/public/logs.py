@@ -1,0 +1,200 @@
+"""Logs of attempts, as one JSON document or line by line, followed with continuation tokens.
+
+A token carries the last chunk read, so that the next request gets only what came later; it is absent once the try has
+ended and everything was sent.
+"""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header, HTTPException
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from leoflow.api.deps import Conn, Pool, State, Viewer
+from leoflow.api.encoding import NDJSON
+from leoflow.api.public import store
+from leoflow.api.public.criteria import Small
+from leoflow.api.public.task_tries import tries
+from leoflow.db import queries
+
+SQL = queries.load("api_logs")
+router = APIRouter(prefix="/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances", tags=["Task Instance"])
+
+CHUNKS_PER_READ = 200
+CHUNKS_PER_ANSWER = 2000
+_ACTIVE = ("queued", "running", "restarting", "deferred", "up_for_reschedule")
+_NEVER_RAN = {
+    "upstream_failed": "Task did not run because upstream task(s) failed.",
+    "skipped": "Task was skipped.",
+    "removed": "Task was removed from its run.",
+}
+
+
+class StructuredLogMessage(BaseModel, extra="allow"):
+    """One line of a log."""
+
+    timestamp: datetime | None = None
+    event: str
+
+
+class TaskInstancesLogResponse(BaseModel):
+    """A log, or the part of it that came since the last request."""
+
+    content: list[StructuredLogMessage] | list[str]
+    continuation_token: str | None
+
+
+class ExternalLogUrlResponse(BaseModel):
+    """Where a log is kept outside."""
+
+    url: str
+
+
+@router.get(
+    "/{task_id}/logs/{try_number}",
+    response_model=TaskInstancesLogResponse,
+    responses={200: {"content": {NDJSON: {"schema": {"type": "string"}}}}},
+)
+async def get_log(
+    dag_id: str,
+    dag_run_id: str,
+    task_id: str,
+    try_number: Annotated[int, Field(ge=0, lt=2**31)],
+    conn: Conn,
+    state: State,
+    _: Viewer,
+    full_content: bool = False,
+    map_index: Small = -1,
+    token: str | None = None,
+    accept: Annotated[str, Header()] = "*/*",
+) -> Any:
+    """Read the log of a try; `Accept: application/x-ndjson` streams it line by line."""
+    found = await tries(conn, dag_id, dag_run_id, task_id, map_index, try_number)
+    if not found:
+        raise HTTPException(404, "TaskInstance not found")
+    attempt = found[-1]
+    after = _decode(token)
+    if NDJSON in accept:
+        headers = await _continuation_header(conn, attempt, after)
+        return StreamingResponse(_stream(state.pool, attempt, after), media_type=NDJSON, headers=headers)
+    limit = None if full_content else CHUNKS_PER_ANSWER
+    lines, last = await _lines(conn, attempt, after, limit)
+    ended = _has_ended(attempt) and (limit is None or len(lines) < limit)
+    content = [line async for line in _decorated(_listed(lines), attempt, first=after == 0)]
+    return StreamingResponse(_document(content, None if ended else _encode(last)), media_type="application/json")
+
+
+@router.get("/{task_id}/externalLogUrl/{try_number}", response_model=ExternalLogUrlResponse)
+async def get_external_log_url(
+    dag_id: str,
+    dag_run_id: str,
+    task_id: str,
+    try_number: Annotated[int, Field(gt=0, lt=2**31)],
+    _: Viewer,
+    map_index: Small = -1,
+) -> Any:
+    """Refuse: logs are in Postgres, there is no other place to look at."""
+    raise HTTPException(400, "Task log handler does not support external logs.")
+
+
+def _has_ended(attempt: store.Row) -> bool:
+    """Whether no more lines can come for a try."""
+    return attempt["state"] not in _ACTIVE and (attempt["end_date"] is not None or attempt["state"] is not None)
+
+
+def _encode(seq: int) -> str:
+    return base64.urlsafe_b64encode(str(seq).encode()).rstrip(b"=").decode()
+
+
+def _decode(token: str | None) -> int:
+    if not token:
+        return 0
+    try:
+        seq = int(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except (binascii.Error, ValueError) as error:
+        raise HTTPException(400, "Bad Signature. Please use only the tokens provided by the API.") from error
+    if not 0 <= seq < 2**63:
+        raise HTTPException(400, "Bad Signature. Please use only the tokens provided by the API.")
+    return seq
+
+
+async def _continuation_header(conn: Conn, attempt: store.Row, after: int) -> dict[str, str]:
+    """The token of a stream is sent ahead of it: it names the last chunk there is now, where the stream ends."""
+    if _has_ended(attempt):
+        return {}
+    last = await store.value(conn, SQL.last_chunk, attempt)
+    attempt["until"] = max(last or 0, after)
+    return {"Airflow-Continuation-Token": _encode(attempt["until"])}
+
+
+async def _lines(conn: Conn, attempt: store.Row, after: int, limit: int | None) -> tuple[list[str], int]:
+    """Read chunks after a position: their texts, and the position of the last one."""
+    found = await store.rows(conn, SQL.chunks, {"until": None, **attempt, "after": after, "limit": limit})
+    return [row["lines"] for row in found], found[-1]["seq"] if found else after
+
+
+async def _listed(chunks: list[str]) -> AsyncIterator[str]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def _read(pool: Pool, attempt: store.Row, after: int) -> AsyncIterator[str]:
+    """Read chunk by chunk with a connection of its own each time: a slow client holds none."""
+    while True:
+        async with pool.connection() as conn:
+            chunks, after = await _lines(conn, attempt, after, CHUNKS_PER_READ)
+        for chunk in chunks:
+            yield chunk
+        if len(chunks) < CHUNKS_PER_READ:
+            return
+
+
+async def _stream(pool: Pool, attempt: store.Row, after: int) -> AsyncIterator[bytes]:
+    async for line in _decorated(_read(pool, attempt, after), attempt, first=after == 0):
+        # Only here Airflow names the time of lines that have none.
+        yield (line if b'"timestamp":' in line else b'{"timestamp":null,' + line[1:]) + b"\n"
+
+
+async def _document(lines: list[bytes], token: str | None) -> AsyncIterator[bytes]:
+    yield b'{"content":['
+    yield b",".join(lines)
+    yield b'],"continuation_token":' + orjson.dumps(token) + b"}"
+
+
+async def _decorated(chunks: AsyncIterator[str], attempt: store.Row, *, first: bool) -> AsyncIterator[bytes]:
+    """Yield log lines as JSON objects, headed by where they come from; never nothing for a try that did not run."""
+    if first:
+        for event in ("::group::Log message source details", _source(attempt), "::endgroup::"):
+            yield orjson.dumps({"event": event})
+    some = False
+    async for chunk in chunks:
+        for text in chunk.splitlines():
+            if text.strip():
+                some = True
+                yield _line(text)
+    if first and not some:
+        reason = _NEVER_RAN.get(attempt["state"] or "")
+        if reason:
+            yield orjson.dumps({"event": reason})
+
+
+def _line(text: str) -> bytes:
+    """Make sure that a line is an object with a text `event`: one bad line must not hide the log."""
+    try:
+        line = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return orjson.dumps({"event": text})
+    if not isinstance(line, dict):
+        return orjson.dumps({"event": text})
+    event = line.get("event", "")
+    return orjson.dumps({**line, "event": event if isinstance(event, str) else str(event)})
+
+
+def _source(attempt: store.Row) -> str:
+    host = f" on {attempt['hostname']}" if attempt["hostname"] else ""
+    return f"leoflow.task_logs, run_key {attempt['run_key']}, try {attempt['try_number']}{host}"

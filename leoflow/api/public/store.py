@@ -1,0 +1,86 @@
+"""Reads of views as dicts, and the one shape all collections are read in."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString
+
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from leoflow.api.deps import Connection
+from leoflow.api.filters import Where
+from leoflow.api.paging import Cursor, CursorPage, Order, Page, cursor_page
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+Query = str | sql.Composable  # a named query, or one composed of literals
+Row = dict[str, Any]
+jsonb = Jsonb  # a parameter of type jsonb
+
+
+def _statement(query: Query) -> bytes | sql.Composed | sql.SQL:
+    if isinstance(query, str):
+        return query.encode()
+    assert isinstance(query, sql.Composed | sql.SQL)
+    return query
+
+
+async def rows(conn: Connection, query: Query, parameters: Parameters = ()) -> list[Row]:
+    """Run a statement and return its rows."""
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_statement(query), parameters)
+        return await cursor.fetchall()
+
+
+async def row(conn: Connection, query: Query, parameters: Parameters = ()) -> Row | None:
+    """Run a statement and return its first row."""
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_statement(query), parameters)
+        return await cursor.fetchone()
+
+
+async def execute(conn: Connection, query: Query, parameters: Parameters = ()) -> int:
+    """Run a statement and return how many rows it changed."""
+    return (await conn.execute(_statement(query), parameters)).rowcount
+
+
+async def value(conn: Connection, query: Query, parameters: Parameters = ()) -> Any:
+    """Run a statement and return the first column of its first row, None without rows."""
+    cursor = await conn.execute(_statement(query), parameters)
+    found = await cursor.fetchone()
+    return found[0] if found else None
+
+
+async def listing(
+    conn: Connection, relation: LiteralString, where: Where, order: Order, page: Page
+) -> tuple[list[Row], int]:
+    """Read one page of a relation (`leoflow_core.api_pools p`), and how many rows there are in all."""
+    found = await rows(
+        conn,
+        sql.SQL("select * from {} {} order by {} limit %s offset %s").format(
+            sql.SQL(relation), where.sql(), order.sql()
+        ),
+        [*where.parameters, page.limit, page.offset],
+    )
+    if page.offset == 0 and len(found) < page.limit:
+        return found, len(found)
+    total = await value(
+        conn, sql.SQL("select count(*) from {} {}").format(sql.SQL(relation), where.sql()), where.parameters
+    )
+    return found, total
+
+
+async def cursor_listing(
+    conn: Connection, relation: LiteralString, where: Where, order: Order, cursor: Cursor, limit: int
+) -> CursorPage:
+    """Read one page of a relation in cursor mode: no total, but the cursors of the neighbours."""
+    if cursor.keys is not None:
+        condition, parameters = order.beyond(cursor.keys, backwards=cursor.backwards)
+        where.add(condition, *parameters)
+    found = await rows(
+        conn,
+        sql.SQL("select * from {} {} order by {} limit %s").format(
+            sql.SQL(relation), where.sql(), order.sql(backwards=cursor.backwards)
+        ),
+        [*where.parameters, limit + 1],
+    )
+    return cursor_page(found, cursor, order, limit)
