@@ -1,0 +1,169 @@
+"""The life of an attempt: claim, start, finish, and what it writes in between."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row, tuple_row
+
+from leoflow.engine import rows
+from leoflow.engine.rows import Connection
+from leoflow.engine.types import (
+    AttemptRef,
+    ClaimedAttempt,
+    FinishResult,
+    LogChunk,
+    Outcome,
+    ReduceParam,
+)
+
+_CLAIM = "select * from leoflow_core.claim(%s, %s, %s, %s)"
+_FINISH = """
+select f.outcome, (f.attempt).*
+from leoflow_core.finish(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) as f
+"""
+
+
+async def claim(
+    conn: Connection, worker_key: int, limit: int, *, queues: list[str] | None = None, start: bool = True
+) -> list[ClaimedAttempt]:
+    """Take up to `limit` attempts within all limits, best first. Never in one transaction with `finish`.
+
+    Args:
+        conn: autocommit connection.
+        worker_key: from `register_worker`.
+        limit: free slots.
+        queues: None for every queue.
+        start: the attempts run at once; otherwise they are queued until `start`.
+
+    Raises:
+        psycopg.Error: SQLSTATE LF410 when the worker's lease is lost.
+    """
+    async with conn.cursor(row_factory=class_row(ClaimedAttempt)) as cursor:
+        await cursor.execute(_CLAIM, (worker_key, limit, queues, start))
+        return await cursor.fetchall()
+
+
+async def finish(
+    conn: Connection, worker_key: int, outcomes: Sequence[Outcome], *, handoff: int = 0, start: bool = True
+) -> FinishResult:
+    """Write the outcomes of a batch of attempts and all that follows from them, in one transaction.
+
+    Args:
+        conn: autocommit connection.
+        worker_key: from `register_worker`.
+        outcomes: how attempts ended, with their XComs.
+        handoff: how many newly ready successors this worker takes over at once. Now and then pass 0 and `claim`
+            instead, so that other runs and priorities get their turn.
+        start: as for `claim`.
+    """
+    xcoms = [(item, x) for item, outcome in enumerate(outcomes, 1) for x in outcome.xcoms]
+    params: tuple[Any, ...] = (
+        worker_key,
+        [o.attempt.run_key for o in outcomes],
+        [o.attempt.task_idx for o in outcomes],
+        [o.attempt.map_index for o in outcomes],
+        [o.attempt.attempt_id for o in outcomes],
+        [o.state for o in outcomes],
+        [o.retryable for o in outcomes],
+        [o.due_at for o in outcomes],
+        [item for item, _ in xcoms] or None,
+        [x.key for _, x in xcoms] or None,
+        [x.value for _, x in xcoms] or None,
+        handoff,
+        start,
+        [x.mapped_length for _, x in xcoms] or None,
+    )
+    handed: list[ClaimedAttempt] = []
+    stale: list[UUID] = []
+    ready = False
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(_FINISH, params)
+        async for outcome, *attempt in cursor:
+            if outcome == "handed":
+                handed.append(ClaimedAttempt(*attempt))
+            elif outcome == "stale":
+                stale.append(attempt[0])
+            else:
+                ready = True
+    return FinishResult(handed, stale, ready)
+
+
+def _keys(attempts: Sequence[AttemptRef]) -> tuple[list[int], list[int], list[int], list[UUID]]:
+    return (
+        [a.run_key for a in attempts],
+        [a.task_idx for a in attempts],
+        [a.map_index for a in attempts],
+        [a.attempt_id for a in attempts],
+    )
+
+
+async def start(
+    conn: Connection,
+    worker_key: int,
+    attempts: Sequence[AttemptRef],
+    *,
+    pids: Sequence[int | None] | None = None,
+    hostname: str | None = None,
+    unixname: str | None = None,
+) -> list[UUID]:
+    """Mark attempts as started, with pid and host. Returns the ids that lost their place: these must not run."""
+    found = await rows.all_rows(
+        conn,
+        "select leoflow_core.start(%s, %s, %s, %s, %s, %s, %s, %s)",
+        (worker_key, *_keys(attempts), list(pids) if pids is not None else None, hostname, unixname),
+    )
+    return [row[0] for row in found]
+
+
+async def lost_attempts(conn: Connection, worker_key: int, attempts: Sequence[AttemptRef]) -> list[UUID]:
+    """Which of the worker's attempts must stop, because they were cleared, marked, reaped or deleted."""
+    found = await rows.all_rows(
+        conn, "select leoflow_core.lost_attempts(%s, %s, %s, %s, %s)", (worker_key, *_keys(attempts))
+    )
+    return [row[0] for row in found]
+
+
+async def put_xcom(
+    conn: Connection, attempt: AttemptRef, key: str, value: bytes, *, mapped_length: int | None = None
+) -> bool:
+    """Store one XCom (encoded JSON) of a running attempt. False: the attempt lost its place."""
+    stored: bool = await rows.value(
+        conn,
+        "select leoflow_core.put_xcom(%s, %s, %s, %s, %s, %s, %s)",
+        (attempt.run_key, attempt.task_idx, attempt.map_index, attempt.attempt_id, key, value, mapped_length),
+    )
+    return stored
+
+
+async def append_log(conn: Connection, chunks: Sequence[LogChunk]) -> None:
+    """Append log lines of attempts. Not durable by itself: the next durable commit carries them."""
+    await conn.execute(
+        "select leoflow_core.append_log(%s, %s, %s, %s, %s, %s, %s)",
+        (
+            [c.run_key for c in chunks],
+            [c.task_idx for c in chunks],
+            [c.map_index for c in chunks],
+            [c.try_number for c in chunks],
+            [c.lines for c in chunks],
+            [c.line_count for c in chunks],
+            [c.attempt_id for c in chunks],
+        ),
+    )
+
+
+async def reduce_values(conn: Connection, run_key: int, task_idx: int) -> list[ReduceParam]:
+    """The list parameters of a reducer as JSON arrays in declaration order, null where there is no value."""
+    return await rows.all_of(conn, ReduceParam, "select * from leoflow_core.reduce_values(%s, %s)", (run_key, task_idx))
+
+
+async def xcom_values(
+    conn: Connection, run_key: int, refs: Sequence[tuple[str, str]]
+) -> list[tuple[str, str, int, bytes]]:
+    """The values of (task id, key) references in a run: (task id, key, map index, encoded JSON), in one round trip."""
+    found = await rows.all_rows(
+        conn,
+        "select * from leoflow_core.xcom_values(%s, %s, %s)",
+        (run_key, [task for task, _ in refs], [key for _, key in refs]),
+    )
+    return [(row[0], row[1], row[2], bytes(row[3])) for row in found]

@@ -1,0 +1,30 @@
+"""What time causes: retries and reschedules that fall due, lost workers, the low watermark."""
+
+from datetime import datetime
+
+from leoflow.engine import rows
+from leoflow.engine.rows import Connection
+
+
+async def promote_due(conn: Connection, limit: int = 1000) -> int:
+    """Make instances whose time has come claimable and start queued runs; wake workers if it returns more than 0."""
+    moved: int = await rows.value(conn, "select leoflow_core.promote_due(%s)", (limit,))
+    return moved
+
+
+async def next_due(conn: Connection) -> datetime | None:
+    """When `promote_due` has work next, None when nothing waits for a time."""
+    due: datetime | None = await rows.value(conn, "select leoflow_core.next_due()")
+    return due
+
+
+async def reap(conn: Connection, limit: int = 1000) -> int:
+    """Place the attempts of lost workers again; wake workers if it returns more than 0."""
+    done: int = await rows.value(conn, "select leoflow_core.reap(%s)", (limit,))
+    return done
+
+
+async def refresh_watermark(conn: Connection) -> int:
+    """Raise the low watermark to the oldest unfinished run; about once a second."""
+    watermark: int = await rows.value(conn, "select leoflow_core.refresh_watermark()")
+    return watermark

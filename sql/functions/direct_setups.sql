@@ -1,0 +1,18 @@
+-- How the setups among a task's direct upstreams ended; only the rule all_done_setup_success asks.
+-- Locks: none. Callers: propagate, evaluate_run.
+create or replace function leoflow_core.direct_setups(
+    p_run_key bigint, p_version_key bigint, p_task_idx int, out setups int, out succeeded int, out skipped int
+) language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
+as $$
+begin
+    select count(*), count(*) filter (where i.state = 'success'), count(*) filter (where i.state = 'skipped')
+    into setups, succeeded, skipped
+    from leoflow_core.task_edge as e
+    join leoflow_core.task as t on t.version_key = e.version_key and t.task_idx = e.upstream_idx and t.is_setup
+    join leoflow_core.task_instance as i on i.run_key = p_run_key and i.task_idx = e.upstream_idx
+    where e.version_key = p_version_key and e.downstream_idx = p_task_idx and e.kind = 'd';
+end
+$$;
+comment on function leoflow_core.direct_setups(bigint, bigint, int) is
+'How the setups among a task''s direct upstreams ended.';

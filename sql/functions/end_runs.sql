@@ -1,0 +1,27 @@
+-- Ends runs whose instances are all final, pauses DAGs with too many failures in a row, drops counters.
+-- Locks: the runs' rows are already locked by the caller; the DAG's row when it is paused. Callers: count_run_end.
+create or replace function leoflow_core.end_runs(p_run_keys bigint[]) returns void language plpgsql
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    v_failed int[];
+begin
+    with ended as (
+        update leoflow_core.dag_run as r set
+            state = case when r.failed_leaves > 0 then 'failed' else 'success' end::leoflow.dag_run_state,
+            end_date = clock_timestamp(), updated_at = clock_timestamp()
+        where r.run_key = any(p_run_keys)
+        returning r.dag_key, r.state
+    )
+    select array_agg(distinct d.dag_key) into v_failed
+    from ended as e
+    join leoflow_core.dag as d on d.dag_key = e.dag_key
+    where e.state = 'failed' and d.max_consecutive_failed_dag_runs > 0;
+    delete from leoflow_core.join_counter as j where j.run_key = any(p_run_keys);
+    if v_failed is not null then
+        perform leoflow_core.pause_failing(d.dag_key) from unnest(v_failed) as d(dag_key);
+    end if;
+end
+$$;
+comment on function leoflow_core.end_runs(bigint[]) is 'Ends runs whose instances are all final.';

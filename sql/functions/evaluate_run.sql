@@ -1,0 +1,66 @@
+-- Decides every undecided instance of a running run from its counters: makes ready what may run, settles what is
+-- skipped or upstream_failed, and propagates that. Returns how many became ready.
+-- Locks: all instances of the run in key order, then the run. Callers: start_runs, clear_tasks, mark_tasks.
+create or replace function leoflow_core.evaluate_run(p_run_key bigint) returns int language plpgsql as $$
+declare
+    v_settled leoflow_core.settled[];
+    v_ready int;
+    v_more int := 0;
+begin
+    perform from leoflow_core.task_instance as t where t.run_key = p_run_key
+    order by t.task_idx, t.map_index for update;
+    with d as materialized (
+        select
+            t.task_idx, t.map_index,
+            leoflow_core.settle_extra(
+                leoflow_core.decide(
+                    t.trigger_rule, t.upstreams, t.up_success, t.up_failed, t.up_upstream_failed, t.up_skipped,
+                    t.up_removed, t.map_index, s.setups, s.succeeded, s.skipped
+                ), t.trigger_rule, t.extra_left, x.failed, x.skipped
+            ) as decision
+        from leoflow_core.task_instance as t
+        left join lateral (
+            select s.* from (select where t.trigger_rule = 'all_done_setup_success') as needed
+            cross join lateral leoflow_core.direct_setups(t.run_key, t.version_key, t.task_idx) as s
+        ) as s on true
+        left join lateral (
+            select
+                count(*) filter (where i.state in ('failed', 'upstream_failed'))::int as failed,
+                count(*) filter (where i.state = 'skipped')::int as skipped
+            from (select where t.extra_left > 0) as needed
+            join leoflow_core.task_edge as e
+                on e.version_key = t.version_key and e.downstream_idx = t.task_idx and e.kind = 's'
+            join leoflow_core.task_instance as i on i.run_key = t.run_key and i.task_idx = e.upstream_idx
+        ) as x on true
+        where t.run_key = p_run_key and t.state is null
+    ),
+    u as (
+        update leoflow_core.task_instance as t set
+            state = d.decision,
+            scheduled_at = case when d.decision = 'scheduled' then clock_timestamp() else t.scheduled_at end,
+            ready_key = case when d.decision = 'scheduled' and not t.is_gated then -t.priority end,
+            gate_key = case when d.decision = 'scheduled' and t.is_gated then -t.priority end,
+            end_date = case when d.decision <> 'scheduled' then clock_timestamp() end,
+            start_date = case when d.decision <> 'scheduled' then clock_timestamp() end
+        from d
+        where t.run_key = p_run_key and t.task_idx = d.task_idx and t.map_index = d.map_index
+            and d.decision is not null
+        returning
+            t.state,
+            row(
+                t.run_key, t.version_key, t.task_idx, t.map_index, t.state, t.queue_key, t.pool_key, t.pool_slots,
+                t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, false
+            )::leoflow_core.settled as settled
+    )
+    select
+        count(*) filter (where u.state = 'scheduled'),
+        array_agg(u.settled) filter (where u.state <> 'scheduled')
+    into v_ready, v_settled
+    from u;
+    if v_settled is not null then
+        select p.ready into v_more from leoflow_core.propagate(v_settled) as p;
+    end if;
+    return v_ready + v_more;
+end
+$$;
+comment on function leoflow_core.evaluate_run(bigint) is 'Decides every undecided instance of a run from its counters.';

@@ -1,0 +1,19 @@
+-- Whether an instance may be handed over without going through claim: its DAG is not paused, its run still runs, and
+-- no per-task limit applies. Locks: none. Callers: propagate.
+create or replace function leoflow_core.may_hand_off(p_run_key bigint, p_version_key bigint, p_task_idx int)
+returns boolean language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
+as $$
+begin
+    return (
+        select not d.is_paused and r.state = 'running' and t.max_active_tis_per_dag is null
+            and t.max_active_tis_per_dagrun is null
+        from leoflow_core.dag_run as r
+        join leoflow_core.dag as d on d.dag_key = r.dag_key
+        join leoflow_core.task as t on t.version_key = p_version_key and t.task_idx = p_task_idx
+        where r.run_key = p_run_key
+    );
+end
+$$;
+comment on function leoflow_core.may_hand_off(bigint, bigint, int) is
+'Whether an instance may be handed over without going through claim.';

@@ -1,0 +1,185 @@
+-- Carries final states downstream: counts them at their successors, makes ready what may run, settles what is skipped
+-- or upstream_failed and goes on from there, and ends runs. The caller has already written p_settled.
+-- Up to p_handoff of the direct successors are handed to p_worker_key already claimed (queue in p_queue_keys; if
+-- limits apply, only in exchange for a token of the same run, pool and size that p_settled gave back).
+-- Locks: slots, then successors in key order, level by level, then slots of the run's end, then runs in key order.
+-- Two calls on crossing levels may deadlock: callers retry 40P01.
+-- Callers: finish, evaluate_run, skip_downstream, reap, mark_tasks.
+create or replace function leoflow_core.propagate(
+    p_settled leoflow_core.settled[],
+    p_worker_key int default null,
+    p_handoff int default 0,
+    p_queue_keys int[] default null,
+    p_start boolean default true,
+    out handed leoflow_core.instance_ref[],
+    out ready int
+) language plpgsql
+set plan_cache_mode = force_generic_plan
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := clock_timestamp();
+    v_all leoflow_core.settled[] := p_settled;
+    v_front leoflow_core.settled[];
+    v_next leoflow_core.settled[];
+    v_touched leoflow_core.instance_ref[];
+    v_handed leoflow_core.instance_ref[];
+    v_ready int;
+    v_slots boolean;
+    v_handoff int := p_handoff;
+begin
+    ready := 0;
+    select array_agg(f::leoflow_core.settled) filter (where f.has_downstream), bool_or(f.feeds_slots)
+    into v_front, v_slots from unnest(p_settled) as f;
+    while v_front is not null loop
+        v_touched := null;
+        if v_slots then
+            v_touched := leoflow_core.count_in_slots(v_front);
+        end if;
+        with agg as materialized (
+            select
+                f.run_key, e.downstream_idx as task_idx, -1 as map_index,
+                count(*) filter (where e.kind = 'd' and f.state = 'success')::int as n_success,
+                count(*) filter (where e.kind = 'd' and f.state = 'failed')::int as n_failed,
+                count(*) filter (where e.kind = 'd' and f.state = 'upstream_failed')::int as n_upstream_failed,
+                count(*) filter (where e.kind = 'd' and f.state = 'skipped')::int as n_skipped,
+                count(*) filter (where e.kind = 'd' and f.state = 'removed')::int as n_removed,
+                count(*) filter (where e.kind = 't' or (e.kind = 's' and f.state in ('success', 'removed')))::int as n_extra,
+                count(*) filter (where e.kind = 's' and f.state in ('failed', 'upstream_failed'))::int as n_extra_failed,
+                count(*) filter (where e.kind = 's' and f.state = 'skipped')::int as n_extra_skipped,
+                false as from_slots
+            from unnest(v_front) as f
+            join leoflow_core.task_edge as e on e.version_key = f.version_key and e.upstream_idx = f.task_idx
+            where not e.is_slotted
+            group by f.run_key, e.downstream_idx
+            union all
+            select
+                s.run_key, s.task_idx, s.map_index, sum(j.up_success)::int, sum(j.up_failed)::int,
+                sum(j.up_upstream_failed)::int, sum(j.up_skipped)::int, sum(j.up_removed)::int, 0, 0, 0, true
+            from unnest(v_touched) as s
+            join leoflow_core.join_counter as j
+                on j.run_key = s.run_key and j.task_idx = s.task_idx and j.map_index = s.map_index
+            group by s.run_key, s.task_idx, s.map_index
+        ),
+        merged as materialized (
+            select
+                a.run_key, a.task_idx, a.map_index, sum(a.n_success)::int as n_success, sum(a.n_failed)::int as n_failed,
+                sum(a.n_upstream_failed)::int as n_upstream_failed, sum(a.n_skipped)::int as n_skipped,
+                sum(a.n_removed)::int as n_removed, sum(a.n_extra)::int as n_extra,
+                sum(a.n_extra_failed)::int as n_extra_failed, sum(a.n_extra_skipped)::int as n_extra_skipped,
+                bool_or(a.from_slots) as from_slots
+            from agg as a group by a.run_key, a.task_idx, a.map_index
+        ),
+        locked as materialized (
+            select
+                t.run_key, t.task_idx, t.map_index, t.version_key, t.trigger_rule, t.upstreams, t.priority, t.queue_key,
+                t.pool_key, t.pool_slots, t.is_gated, a.n_extra_failed, a.n_extra_skipped,
+                case when a.from_slots then a.n_success else t.up_success + a.n_success end as up_success,
+                case when a.from_slots then a.n_failed else t.up_failed + a.n_failed end as up_failed,
+                case when a.from_slots then a.n_upstream_failed else t.up_upstream_failed + a.n_upstream_failed end
+                    as up_upstream_failed,
+                case when a.from_slots then a.n_skipped else t.up_skipped + a.n_skipped end as up_skipped,
+                case when a.from_slots then a.n_removed else t.up_removed + a.n_removed end as up_removed,
+                t.extra_left - a.n_extra as extra_left
+            from merged as a
+            join leoflow_core.task_instance as t
+                on t.run_key = a.run_key and t.task_idx = a.task_idx and t.map_index = a.map_index
+            where t.state is null
+            order by t.run_key, t.task_idx, t.map_index
+            for update of t
+        ),
+        decided as materialized (
+            select
+                l.*,
+                leoflow_core.settle_extra(
+                    leoflow_core.decide(
+                        l.trigger_rule, l.upstreams, l.up_success, l.up_failed, l.up_upstream_failed, l.up_skipped,
+                        l.up_removed, l.map_index, s.setups, s.succeeded, s.skipped
+                    ), l.trigger_rule, l.extra_left, l.n_extra_failed, l.n_extra_skipped
+                ) as decision
+            from locked as l
+            left join lateral (
+                select s.* from (select where l.trigger_rule = 'all_done_setup_success') as needed
+                cross join lateral leoflow_core.direct_setups(l.run_key, l.version_key, l.task_idx) as s
+            ) as s on true
+        ),
+        freed as materialized (
+            select f.run_key, f.pool_key, f.pool_slots, count(*) as n from unnest(v_front) as f
+            where v_handoff > 0 and f.has_token group by f.run_key, f.pool_key, f.pool_slots
+        ),
+        takers as materialized (
+            select d.run_key, d.task_idx, d.map_index, d.is_gated, d.pool_key, d.pool_slots
+            from (
+                select
+                    d.*, coalesce(x.n, 0) as tokens,
+                    row_number() over (
+                        partition by d.is_gated, d.run_key, d.pool_key, d.pool_slots order by d.priority desc, d.task_idx
+                    ) as place
+                from decided as d
+                left join freed as x
+                    on x.run_key = d.run_key and x.pool_key = d.pool_key and x.pool_slots = d.pool_slots
+                where v_handoff > 0 and d.decision = 'scheduled' and d.queue_key = any(p_queue_keys)
+            ) as d
+            where (not d.is_gated or d.place <= d.tokens) and leoflow_core.may_hand_off(d.run_key, d.version_key, d.task_idx)
+            order by d.priority desc, d.run_key, d.task_idx
+            limit v_handoff
+        ),
+        tokens as (
+            insert into leoflow_core.gate_token (run_key, task_idx, map_index, pool_key, pool_slots)
+            select k.run_key, k.task_idx, k.map_index, k.pool_key, k.pool_slots from takers as k where k.is_gated
+        ),
+        written as (
+            update leoflow_core.task_instance as t set
+                up_success = d.up_success, up_failed = d.up_failed, up_upstream_failed = d.up_upstream_failed,
+                up_skipped = d.up_skipped, up_removed = d.up_removed, extra_left = d.extra_left,
+                state = case
+                    when d.is_handed and p_start then 'running'::leoflow.task_instance_state
+                    when d.is_handed then 'queued'::leoflow.task_instance_state
+                    else d.decision end,
+                scheduled_at = case when d.decision = 'scheduled' then v_now else t.scheduled_at end,
+                ready_key = case when d.decision = 'scheduled' and not d.is_handed and not t.is_gated then -t.priority end,
+                gate_key = case when d.decision = 'scheduled' and not d.is_handed and t.is_gated then -t.priority end,
+                attempt_id = case when d.is_handed then leoflow_core.uuid7() else t.attempt_id end,
+                worker_key = case when d.is_handed then p_worker_key else t.worker_key end,
+                queued_at = case when d.is_handed then v_now else t.queued_at end,
+                due_at = case when d.is_handed and not p_start then v_now + interval '10 minutes' end,
+                start_date = case when d.is_handed and not p_start then null
+                    when d.is_handed or d.decision <> 'scheduled' then v_now else t.start_date end,
+                end_date = case when d.decision <> 'scheduled' then v_now else t.end_date end,
+                try_number = case when d.is_handed then t.try_number + 1 else t.try_number end
+            from (
+                select d.*, k.task_idx is not null as is_handed
+                from decided as d
+                left join takers as k
+                    on k.run_key = d.run_key and k.task_idx = d.task_idx and k.map_index = d.map_index
+            ) as d
+            where t.run_key = d.run_key and t.task_idx = d.task_idx and t.map_index = d.map_index
+            returning
+                t.run_key, t.task_idx, t.map_index, d.decision, d.is_handed,
+                row(
+                    t.run_key, t.version_key, t.task_idx, t.map_index, d.decision, t.queue_key, t.pool_key,
+                    t.pool_slots, t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, false
+                )::leoflow_core.settled as settled
+        )
+        select
+            array_agg(w.settled) filter (where w.decision <> 'scheduled'),
+            array_agg((w.run_key, w.task_idx, w.map_index)::leoflow_core.instance_ref) filter (where w.is_handed),
+            count(*) filter (where w.decision = 'scheduled' and not w.is_handed)
+        into v_next, v_handed, v_ready
+        from written as w;
+        ready := ready + v_ready;
+        handed := handed || v_handed;
+        v_handoff := 0;
+        v_all := v_all || v_next;
+        v_front := null;
+        if v_next is not null then
+            select array_agg(f::leoflow_core.settled) filter (where f.has_downstream), bool_or(f.feeds_slots)
+            into v_front, v_slots from unnest(v_next) as f;
+        end if;
+    end loop;
+    perform leoflow_core.count_run_end(v_all);
+end
+$$;
+comment on function leoflow_core.propagate(leoflow_core.settled[], int, int, int[], boolean) is
+'Carries final states downstream and ends runs.';

@@ -1,0 +1,42 @@
+-- Joins with more upstreams than this count in slots, so that no row is written by all of them (decision 0002).
+-- Locks: none. Callers: create_run, recount_run, register_tasks (as a literal).
+create or replace function leoflow_core.slotting_threshold() returns int language sql immutable parallel safe as $$ select 64 $$;
+comment on function leoflow_core.slotting_threshold() is 'Joins with more upstreams than this count in slots.';
+
+-- The slot an upstream instance counts in. Locks: none. Callers: propagate, open_join_counters, recount_run.
+create or replace function leoflow_core.slot_of(p_task_idx int, p_map_index int) returns smallint
+language sql immutable parallel safe as $$
+    select ((p_task_idx + greatest(p_map_index, 0)) & 15)::smallint
+$$;
+comment on function leoflow_core.slot_of(int, int) is 'The slot an upstream instance counts in.';
+
+-- Keys of the advisory locks, all taken at transaction level: start_runs (with a dag_key), admit (with 0).
+-- Locks: none. Callers: create_run, start_runs, admit.
+create or replace function leoflow_core.lock_class(p_name text) returns int language sql immutable parallel safe as $$
+    select case p_name when 'start_runs' then 702301 when 'admit' then 702302 when 'maintain' then 702303 end
+$$;
+comment on function leoflow_core.lock_class(text) is 'Keys of the advisory locks.';
+
+-- Opens the slotted counters of a new run: of its joins with many upstreams and of its end.
+-- Locks: only its own new rows. Callers: create_run.
+create or replace function leoflow_core.open_join_counters(p_run_key bigint, p_version_key bigint, p_counted int)
+returns void language plpgsql as $$
+begin
+    insert into leoflow_core.join_counter (run_key, task_idx, map_index, slot, waiting, trigger_rule)
+    select p_run_key, e.downstream_idx, -1, leoflow_core.slot_of(e.upstream_idx, -1), count(*), d.trigger_rule
+    from leoflow_core.task as d
+    join leoflow_core.task_edge as e on e.version_key = d.version_key and e.downstream_idx = d.task_idx and e.is_slotted
+    where d.version_key = p_version_key and d.is_slotted
+    group by e.downstream_idx, leoflow_core.slot_of(e.upstream_idx, -1), d.trigger_rule;
+    if p_counted > leoflow_core.slotting_threshold() then
+        insert into leoflow_core.join_counter (run_key, task_idx, map_index, slot, waiting)
+        select p_run_key, -1, -1, leoflow_core.slot_of(t.task_idx, -1), count(*)
+        from leoflow_core.task as t where t.version_key = p_version_key and t.is_counted
+        group by leoflow_core.slot_of(t.task_idx, -1);
+        update leoflow_core.dag_run as r set open_slots = (
+            select count(*) from leoflow_core.join_counter as j where j.run_key = p_run_key and j.task_idx = -1
+        ) where r.run_key = p_run_key;
+    end if;
+end
+$$;
+comment on function leoflow_core.open_join_counters(bigint, bigint, int) is 'Opens the slotted counters of a new run.';

@@ -1,0 +1,62 @@
+-- Refuses a dag.json the engine cannot run, with LF422 and a remedy. Whatever needs the edges' order (cycles) is
+-- checked by register_version.
+-- Locks: none. Callers: register_version.
+create or replace function leoflow_core.validate_spec(p_spec jsonb) returns void language plpgsql as $$
+declare
+    v_tasks jsonb := p_spec -> 'tasks';
+    v_text text;
+    v_upstream text;
+begin
+    if jsonb_typeof(p_spec) is distinct from 'object' or jsonb_typeof(v_tasks) is distinct from 'array' then
+        perform leoflow_core.reject('LF422', 'the spec is not a dag.json', 'compile the project again with `leoflow compile`');
+    end if;
+    if pg_column_size(p_spec) > leoflow_core.setting('max_spec_bytes') then
+        perform leoflow_core.reject('LF422',
+            format('the spec is larger than %s bytes', leoflow_core.setting('max_spec_bytes')),
+            'keep large literals out of task arguments: read them inside the task');
+    end if;
+    v_text := p_spec ->> 'dag_id';
+    if coalesce(v_text, '') = '' or length(v_text) > 250 then
+        perform leoflow_core.reject('LF422', 'dag_id must have 1 to 250 characters', 'shorten the dag_id');
+    end if;
+    if jsonb_array_length(v_tasks) > leoflow_core.setting('max_tasks') then
+        perform leoflow_core.reject('LF422',
+            format('the DAG has %s tasks, more than %s', jsonb_array_length(v_tasks), leoflow_core.setting('max_tasks')),
+            'split the DAG, or map over the data with .expand()');
+    end if;
+    select t.spec ->> 'task_id' into v_text from jsonb_array_elements(v_tasks) as t(spec)
+    where coalesce(t.spec ->> 'task_id', '') = '' or length(t.spec ->> 'task_id') > 250 limit 1;
+    if found then
+        perform leoflow_core.reject('LF422', format('task_id must have 1 to 250 characters: %s…', left(v_text, 60)),
+            'shorten the task_id');
+    end if;
+    select t.spec ->> 'task_id' into v_text from jsonb_array_elements(v_tasks) as t(spec)
+    group by 1 having count(*) > 1 limit 1;
+    if found then
+        perform leoflow_core.reject('LF422', format('task_id is used twice: %s', v_text), 'give each task its own task_id');
+    end if;
+    select t.spec ->> 'task_id', u.task_id into v_text, v_upstream
+    from jsonb_array_elements(v_tasks) as t(spec)
+    cross join lateral jsonb_array_elements_text(coalesce(t.spec -> 'depends_on', '[]')) as u(task_id)
+    where u.task_id not in (select d.spec ->> 'task_id' from jsonb_array_elements(v_tasks) as d(spec)) limit 1;
+    if found then
+        perform leoflow_core.reject('LF422', format('task %s depends on an unknown task: %s', v_text, v_upstream),
+            'correct depends_on, or compile the project again');
+    end if;
+    select t.spec ->> 'trigger_rule' into v_text from jsonb_array_elements(v_tasks) as t(spec)
+    where coalesce(t.spec ->> 'trigger_rule', 'all_success')
+        not in (select r.rule::text from unnest(enum_range(null::leoflow.trigger_rule)) as r(rule)) limit 1;
+    if found then
+        perform leoflow_core.reject('LF422', format('unknown trigger rule: %s', v_text),
+            format('one of %s', array_to_string(enum_range(null::leoflow.trigger_rule), ', ')));
+    end if;
+    select t.spec ->> 'task_id' into v_text from jsonb_array_elements(v_tasks) as t(spec)
+    where coalesce((t.spec ->> 'pool_slots')::int, 1) < 1 or coalesce((t.spec ->> 'retries')::int, 0) < 0
+        or coalesce((t.spec ->> 'retry_delay_seconds')::float8, 0) < 0 limit 1;
+    if found then
+        perform leoflow_core.reject('LF422', format('pool_slots, retries or retry_delay out of range in task %s', v_text),
+            'pool_slots is at least 1; retries and retry_delay are not negative');
+    end if;
+end
+$$;
+comment on function leoflow_core.validate_spec(jsonb) is 'Refuses a dag.json the engine cannot run.';

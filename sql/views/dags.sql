@@ -1,0 +1,42 @@
+-- One row per DAG that was ever registered, with its current version. Readers: users, API, CLI.
+create or replace view leoflow.dags as
+select
+    d.dag_id,
+    d.display_name as dag_display_name,
+    d.description,
+    d.is_paused,
+    d.is_stale,
+    d.has_import_errors,
+    d.owners,
+    d.tags,
+    d.fileloc,
+    d.relative_fileloc,
+    d.bundle_name,
+    d.timetable_summary,
+    d.timetable_description,
+    d.timezone,
+    d.start_date,
+    d.end_date,
+    d.catchup,
+    d.next_logical_date as next_dagrun_logical_date,
+    d.next_data_interval_start as next_dagrun_data_interval_start,
+    d.next_data_interval_end as next_dagrun_data_interval_end,
+    d.next_run_after as next_dagrun_run_after,
+    d.max_active_runs,
+    d.max_active_tasks,
+    d.max_consecutive_failed_dag_runs,
+    d.last_parsed_at as last_parsed_time,
+    d.last_parse_seconds as last_parse_duration,
+    v.version_number as latest_version_number,
+    v.version_id as latest_dag_version_id,
+    v.task_count,
+    d.doc_md,
+    d.owner_links,
+    d.schedule,
+    d.project_path,
+    d.created_at,
+    d.dag_key,
+    d.current_version_key as version_key
+from leoflow_core.dag as d
+left join leoflow_core.dag_version as v on v.version_key = d.current_version_key;
+comment on view leoflow.dags is 'DAGs with their current version.';

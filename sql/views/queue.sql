@@ -1,0 +1,44 @@
+-- What is claimable or held up, best first, and by which rule. Readers: users, API, CLI.
+create or replace view leoflow.queue as
+select
+    d.dag_id,
+    r.run_id as dag_run_id,
+    k.task_id,
+    t.map_index,
+    t.state,
+    q.name as queue,
+    p.name as pool,
+    t.pool_slots,
+    t.priority as priority_weight,
+    t.scheduled_at as scheduled_when,
+    case
+        when d.is_paused then 'dag is paused'
+        when t.ready_key is not null then null
+        when t.state in ('up_for_retry', 'up_for_reschedule') then 'waits until ' || t.due_at
+        when p.slots >= 0 and p.slots < t.pool_slots then 'pool has fewer slots than the task needs'
+        when p.slots >= 0 and p.slots - coalesce(u.used, 0) < t.pool_slots then 'pool is full'
+        when r.is_gated and coalesce(a.used, 0) >= v.max_active_tasks then 'max_active_tasks'
+        when not leoflow_core.task_has_room(t.run_key, t.version_key, t.task_idx) then 'max_active_tis'
+    end as blocked_by,
+    t.run_key,
+    t.task_idx
+from leoflow_core.task_instance as t
+join leoflow_core.dag_run as r on r.run_key = t.run_key and r.state = 'running'
+join leoflow_core.dag as d on d.dag_key = r.dag_key
+join leoflow_core.dag_version as v on v.version_key = r.version_key
+join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.task_idx
+join leoflow_core.queue as q on q.queue_key = t.queue_key
+join leoflow_core.pool as p on p.pool_key = t.pool_key
+left join lateral (
+    select sum(g.pool_slots) as used from leoflow_core.gate_token as g where g.pool_key = t.pool_key
+) as u on true
+left join lateral (select count(*) as used from leoflow_core.gate_token as g where g.run_key = t.run_key) as a on true
+where t.state in ('scheduled', 'up_for_retry', 'up_for_reschedule')
+union all
+select
+    d.dag_id, r.run_id, null, null, null, null, null, null, null, r.queued_at,
+    case when d.is_paused then 'dag is paused' else 'max_active_runs' end, r.run_key, null
+from leoflow_core.dag_run as r
+join leoflow_core.dag as d on d.dag_key = r.dag_key
+where r.state = 'queued';
+comment on view leoflow.queue is 'What is claimable or held up, and by which rule.';
