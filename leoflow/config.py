@@ -63,6 +63,29 @@ class RetentionSettings(Section):
     schedule: str = Field("23 * * * *", description="Cron expression (UTC) of the clean-up job.")
 
 
+class WorkerSettings(Section):
+    """What a worker allows its attempts, and how it treats them."""
+
+    lease_seconds: float = Field(20.0, gt=1, description="Seconds after its last heartbeat a worker counts as lost.")
+    heartbeat_seconds: float = Field(5.0, gt=0, description="Seconds between two heartbeats of a worker.")
+    poll_seconds: float = Field(3.0, gt=0, description="Seconds an idle worker waits at most before it looks for work.")
+    drain_seconds: float = Field(30.0, ge=0, description="Seconds running attempts get when the worker is stopped.")
+    kill_grace_seconds: float = Field(5.0, ge=0, description="Seconds between asking an attempt to end and killing it.")
+    timeout_slack_seconds: float = Field(
+        5.0, ge=0, description="Seconds after its execution_timeout an attempt that ignores it is ended."
+    )
+    overtime_seconds: float = Field(
+        20.0, ge=0, description="Seconds an attempt's process may run on after it reported its end (callbacks)."
+    )
+    log_limit_bytes: int = Field(
+        10 * 1024 * 1024, ge=1024, description="Bytes of log kept of one attempt; what follows is dropped."
+    )
+    xcom_limit_bytes: int = Field(64 * 1024 * 1024, ge=1024, description="Bytes of JSON one XCom may have.")
+    frame_limit_bytes: int = Field(
+        80 * 1024 * 1024, ge=1024, description="Bytes of one message between an attempt and its worker."
+    )
+
+
 class Settings(BaseSettings):
     """All settings. Environment variables are upper case with prefix `LEOFLOW_`, groups joined by `__`."""
 
@@ -80,6 +103,7 @@ class Settings(BaseSettings):
         None, ge=1, description="Attempts one worker runs at the same time; default: from the number of cores."
     )
     postgres: PostgresSettings = PostgresSettings()
+    worker: WorkerSettings = WorkerSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     retention: RetentionSettings = RetentionSettings()

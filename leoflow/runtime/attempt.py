@@ -55,7 +55,7 @@ def _separate(order: dict[str, Any], channels: Descriptors, parent: int) -> None
     os.chdir(order["cwd"])
     memory = order.get("memory_bytes")
     if memory:
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     hazards.renew_random_generators()
 
 

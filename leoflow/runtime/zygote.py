@@ -24,6 +24,13 @@ from typing import Any, NoReturn
 
 from leoflow.runtime import attempt, control, hazards, processes, sdk_adapter
 
+_LOADING = (
+    "leoflow.runtime.loading.loader",
+    "leoflow.runtime.loading.checks",
+    "leoflow.runtime.loading.describe_dag",
+)
+"""Imported before the first fork, for loaders."""
+
 
 class Zygote:
     """Serves one control channel: forks on request, reports starts and exits, kills on request."""
@@ -113,6 +120,7 @@ class Zygote:
         channel = socket.socket(fileno=descriptors[0])
         _redirect_output(descriptors[1])
         threads = processes.thread_count()
+        os.chdir(order["bundle_path"])
         started = time.monotonic()
         try:
             self._sdk.load(order["bundle_path"], order["relative_path"])
@@ -137,7 +145,7 @@ class Zygote:
         _redirect_output(output)
         memory = order.get("memory_bytes")
         if memory:
-            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+            resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
         loading = importlib.import_module("leoflow.runtime.loading")
         document = json.dumps(loading.load(order["request"])).encode()
         with os.fdopen(result, "wb") as stream:
@@ -221,6 +229,8 @@ def main() -> None:
     channel.set_inheritable(False)
     sdk = sdk_adapter.Sdk()
     sdk.warm_up()
+    for module in _LOADING:
+        importlib.import_module(module)
     sdk_adapter.settle()
     Zygote(channel, sdk).serve({"event": "ready", "hazards": [], "seconds": round(time.process_time(), 4)})
 

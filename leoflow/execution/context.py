@@ -1,0 +1,96 @@
+"""What the operations know about the attempt that asks, and the database they ask."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from leoflow.crypto import SecretBox
+from leoflow.db import Pool
+from leoflow.engine import ClaimedAttempt, XComValue
+
+Message = Mapping[str, Any]
+"""A request of the Task SDK, as decoded: `type` and the model's fields."""
+
+Reply = dict[str, Any] | None
+"""The body of a response; None answers "done"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what one attempt may store."""
+
+    xcom_bytes: int = 64 * 1024 * 1024
+
+
+class Secrecy(Protocol):
+    """Where operations report the secrets they hand out."""
+
+    def add(self, value: Any, name: str | None = None) -> None:
+        """Hide a value from the attempt's log."""
+
+
+@dataclass(slots=True)
+class AttemptContext:
+    """One attempt, seen from the operations.
+
+    Attributes:
+        claimed: its row, as claimed.
+        secrecy: its log masker.
+        prefetched: values of upstream XComs (task_id → value) read in one query while the process starts; resolves
+            to an empty mapping for attempts without reduce parameters.
+        held: XComs to be written with the outcome, by key.
+        rendered_fields: template fields to be written with the outcome, or when it runs on.
+        rendered_map_index: label to be written likewise.
+    """
+
+    claimed: ClaimedAttempt
+    secrecy: Secrecy
+    prefetched: "asyncio.Future[Mapping[str, Any]] | None" = None
+    held: dict[str, XComValue] = field(default_factory=dict)
+    rendered_fields: dict[str, Any] | None = None
+    rendered_map_index: str | None = None
+
+    def is_own(self, message: Message) -> bool:
+        """Tell whether a message's dag_id, run_id, task_id and map_index name this attempt's own instance."""
+        claimed = self.claimed
+        map_index = message.get("map_index")
+        return bool(
+            message.get("task_id") == claimed.task_id
+            and message.get("run_id") == claimed.run_id
+            and message.get("dag_id") == claimed.dag_id
+            and (-1 if map_index is None else map_index) == claimed.map_index
+        )
+
+
+class Store:
+    """The database as operations use it.
+
+    Args:
+        pool: connections.
+        secrets: decrypts variables and connections.
+        limits: bounds on what attempts may store.
+    """
+
+    def __init__(self, pool: Pool, secrets: SecretBox, limits: Limits) -> None:
+        self.pool = pool
+        self.secrets = secrets
+        self.limits = limits
+
+    async def rows(self, query: str, parameters: Mapping[str, Any]) -> list[TupleRow]:
+        """Run a query and return its rows."""
+        async with self.pool.connection() as connection:
+            return await _fetch(connection, query, parameters)
+
+    async def row(self, query: str, parameters: Mapping[str, Any]) -> TupleRow | None:
+        """Run a query and return its first row."""
+        rows = await self.rows(query, parameters)
+        return rows[0] if rows else None
+
+
+async def _fetch(connection: AsyncConnection[TupleRow], query: str, parameters: Mapping[str, Any]) -> list[TupleRow]:
+    cursor = await connection.execute(query.encode(), parameters)
+    return await cursor.fetchall() if cursor.description else []

@@ -1,0 +1,166 @@
+"""DAG runs and DAGs, as tasks see them."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from leoflow import engine
+from leoflow.db import queries
+from leoflow.execution.context import AttemptContext, Message, Reply, Store
+from leoflow.execution.faults import FaultError, not_found, refused
+
+_COLUMNS = (
+    "dag_id",
+    "run_id",
+    "logical_date",
+    "data_interval_start",
+    "data_interval_end",
+    "run_after",
+    "start_date",
+    "end_date",
+    "clear_number",
+    "run_type",
+    "state",
+    "conf",
+    "triggering_user_name",
+    "partition_key",
+    "note",
+)
+
+
+def dag_run_body(row: TupleRow) -> dict[str, Any]:
+    """Return the SDK's `DagRun` from a row of the queries `dag_run` and `dag_run_before`."""
+    return {**dict(zip(_COLUMNS, row, strict=True)), "consumed_asset_events": []}
+
+
+async def get_dag_run(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return a run.
+
+    Raises:
+        FaultError: it does not exist.
+    """
+    row = await store.row(queries.load("execution").dag_run, _run(message))
+    if row is None:
+        raise _no_run(message)
+    return {"type": "DagRunResult", **dag_run_body(row)}
+
+
+async def get_dag_run_state(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return a run's state.
+
+    Raises:
+        FaultError: it does not exist.
+    """
+    row = await store.row(queries.load("execution").dag_run_state, _run(message))
+    if row is None:
+        raise _no_run(message)
+    return {"type": "DagRunStateResult", "state": row[0]}
+
+
+async def get_previous_dag_run(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return the latest run before a logical date, or none."""
+    row = await store.row(
+        queries.load("execution").dag_run_before,
+        {"dag_id": message["dag_id"], "logical_date": message["logical_date"], "state": message.get("state")},
+    )
+    return {"type": "PreviousDagRunResult", "dag_run": dag_run_body(row) if row else None}
+
+
+async def get_previous_successful(store: Store, attempt: AttemptContext, _message: Message) -> Reply:
+    """Return interval and dates of the last successful run before the attempt's own; nulls when there is none."""
+    row = await store.row(queries.load("execution").previous_successful_dag_run, {"run_key": attempt.claimed.run_key})
+    names = ("data_interval_start", "data_interval_end", "start_date", "end_date")
+    return {"type": "PrevSuccessfulDagRunResult", **(dict(zip(names, row, strict=True)) if row else {})}
+
+
+async def count_dag_runs(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return how many runs match."""
+    parameters = {name: message.get(name) or None for name in ("logical_dates", "run_ids", "states")}
+    row = await store.row(queries.load("execution").dag_run_count, {"dag_id": message["dag_id"], **parameters})
+    return {"type": "DRCount", "count": row[0] if row else 0}
+
+
+async def trigger_dag_run(store: Store, attempt: AttemptContext, message: Message) -> Reply:
+    """Create a run of another DAG, or reset the one that exists when the message says so.
+
+    Raises:
+        FaultError: DAGRUN_ALREADY_EXISTS, no such DAG, or invalid.
+    """
+    try:
+        async with store.pool.connection() as connection:
+            await engine.create_run(
+                connection,
+                message["dag_id"],
+                run_id=message["run_id"],
+                run_type="manual",
+                logical_date=message.get("logical_date"),
+                conf=message.get("conf") or {},
+                triggered_by="operator",
+                user=attempt.claimed.triggering_user_name,
+                note=message.get("note"),
+            )
+            await engine.wake_workers(connection)
+    except psycopg.Error as error:
+        if error.sqlstate == "LF409" and message.get("reset_dag_run"):
+            return await _reset(store, message)
+        raise _translate(error, message) from error
+    return {"type": "OKResponse", "ok": True}
+
+
+async def _reset(store: Store, message: Message) -> Reply:
+    async with store.pool.connection() as connection:
+        await connection.execute(
+            queries.load("execution").clear_dag_run.encode(), {"dag_id": message["dag_id"], "run_id": message["run_id"]}
+        )
+        await engine.wake_workers(connection)
+    return {"type": "OKResponse", "ok": True}
+
+
+async def get_dag(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return what the SDK knows of a DAG.
+
+    Raises:
+        FaultError: it does not exist.
+    """
+    row = await store.row(queries.load("execution").dag, {"dag_id": message["dag_id"]})
+    if row is None:
+        raise not_found(f"The Dag with ID: `{message['dag_id']}` was not found")
+    is_paused, bundle_name, relative_fileloc, owners, tags, next_dagrun = row
+    return {
+        "type": "DagResult",
+        "dag_id": message["dag_id"],
+        "is_paused": is_paused,
+        "bundle_name": bundle_name,
+        "bundle_version": None,
+        "relative_fileloc": relative_fileloc,
+        "owners": owners,
+        "tags": tags,
+        "next_dagrun": next_dagrun,
+    }
+
+
+async def get_reschedule_start(_store: Store, attempt: AttemptContext, _message: Message) -> Reply:
+    """Return when this try of a rescheduled sensor started first; its own start when it was never rescheduled."""
+    claimed = attempt.claimed
+    first: dt.datetime | None = claimed.first_start_date if claimed.reschedule_count else None
+    return {"type": "TaskRescheduleStartDate", "start_date": first}
+
+
+def _run(message: Message) -> Mapping[str, Any]:
+    return {"dag_id": message["dag_id"], "run_id": message["run_id"]}
+
+
+def _no_run(message: Message) -> FaultError:
+    return not_found(f"Dag run with dag_id '{message['dag_id']}' and run_id '{message['run_id']}' was not found")
+
+
+def _translate(error: psycopg.Error, message: Message) -> FaultError:
+    text = error.diag.message_primary or str(error)
+    if error.sqlstate == "LF409":
+        return FaultError("DAGRUN_ALREADY_EXISTS", None, expected=True)
+    if error.sqlstate == "LF404":
+        return not_found(f"Dag with dag_id: '{message['dag_id']}' not found")
+    return refused(text)

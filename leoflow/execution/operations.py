@@ -1,0 +1,47 @@
+"""Which function answers which message of the Task SDK: all forty, none forgotten."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from leoflow.execution import assets, connections, dag_runs, task_instances, variables, xcoms
+from leoflow.execution.context import AttemptContext, Message, Reply, Store
+from leoflow.execution.outcomes import TERMINAL
+
+Operation = Callable[[Store, AttemptContext, Message], Awaitable[Reply]]
+
+OPERATIONS: Mapping[str, Operation] = {
+    "CreateHITLDetailPayload": assets.human_in_the_loop,
+    "DeleteVariable": variables.delete_variable,
+    "DeleteXCom": xcoms.delete_xcom,
+    "GetAssetByName": assets.get_asset,
+    "GetAssetByUri": assets.get_asset,
+    "GetAssetEventByAsset": assets.get_asset_events,
+    "GetAssetEventByAssetAlias": assets.get_asset_events,
+    "GetConnection": connections.get_connection,
+    "GetDRCount": dag_runs.count_dag_runs,
+    "GetDag": dag_runs.get_dag,
+    "GetDagRun": dag_runs.get_dag_run,
+    "GetDagRunState": dag_runs.get_dag_run_state,
+    "GetHITLDetailResponse": assets.human_in_the_loop,
+    "GetNumberXComs": xcoms.count_xcoms,
+    "GetPrevSuccessfulDagRun": dag_runs.get_previous_successful,
+    "GetPreviousDagRun": dag_runs.get_previous_dag_run,
+    "GetPreviousTI": task_instances.get_previous_instance,
+    "GetTICount": task_instances.count_task_instances,
+    "GetTaskBreadcrumbs": task_instances.get_breadcrumbs,
+    "GetTaskRescheduleStartDate": dag_runs.get_reschedule_start,
+    "GetTaskStates": task_instances.get_task_states,
+    "GetVariable": variables.get_variable,
+    "GetXCom": xcoms.get_xcom,
+    "GetXComSequenceItem": xcoms.get_item,
+    "GetXComSequenceSlice": xcoms.get_slice,
+    "PutVariable": variables.put_variable,
+    "SetXCom": xcoms.set_xcom,
+    "SkipDownstreamTasks": task_instances.skip_downstream,
+    "TriggerDagRun": dag_runs.trigger_dag_run,
+    "UpdateHITLDetail": assets.human_in_the_loop,
+    "ValidateInletsAndOutlets": assets.validate_inlets_and_outlets,
+}
+"""Messages answered from the database."""
+
+LOCAL = frozenset({"MaskSecret", "ResendLoggingFD", "SetRenderedFields", "SetRenderedMapIndex"}) | TERMINAL
+"""Messages the attempt's supervisor answers itself, because they concern its log, its outcome or its memory."""

@@ -1,0 +1,128 @@
+"""Task instances: what tasks ask about others, and what they say about themselves while running."""
+
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from leoflow.db import queries
+from leoflow.execution.context import AttemptContext, Message, Reply, Store
+from leoflow.execution.faults import not_supported
+
+_DONE: Reply = {"type": "OKResponse", "ok": True}
+
+
+def set_rendered_fields(attempt: AttemptContext, message: Message) -> Reply:
+    """Keep the rendered template fields; they are written with the outcome, or soon when the attempt runs on."""
+    attempt.rendered_fields = message["rendered_fields"]
+    return _DONE
+
+
+def set_rendered_map_index(attempt: AttemptContext, message: Message) -> Reply:
+    """Keep the label of a mapped instance, written like the rendered fields."""
+    attempt.rendered_map_index = message["rendered_map_index"]
+    return _DONE
+
+
+async def save_rendered(store: Store, attempt: AttemptContext) -> None:
+    """Write what `set_rendered_*` kept; nothing when nothing is kept."""
+    fields, label = attempt.rendered_fields, attempt.rendered_map_index
+    if fields is None and label is None:
+        return
+    attempt.rendered_fields = attempt.rendered_map_index = None
+    claimed = attempt.claimed
+    await store.rows(
+        queries.load("execution").save_rendered,
+        {
+            "run_key": claimed.run_key,
+            "task_idx": claimed.task_idx,
+            "map_index": claimed.map_index,
+            "attempt_id": claimed.attempt_id,
+            "rendered_fields": Jsonb(without_nul(fields)) if fields is not None else None,
+            "rendered_map_index": label.replace("\x00", "\ufffd") if label is not None else None,
+        },
+    )
+
+
+def without_nul(value: Any) -> Any:
+    """Return a JSON value Postgres can hold as jsonb: NUL characters and NaN replaced by what shows them."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")
+    if isinstance(value, dict):
+        return {without_nul(str(key)): without_nul(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nul(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    return value
+
+
+async def skip_downstream(_store: Store, _attempt: AttemptContext, _message: Message) -> Reply:
+    """Refuse to skip tasks.
+
+    Raises:
+        FaultError: always.
+    """
+    raise not_supported("branching")
+
+
+async def count_task_instances(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return how many instances match Airflow's filters."""
+    return {"type": "TICount", "count": len(await _instances(store, message, states=message.get("states")))}
+
+
+async def get_task_states(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return states by run and task, mapped instances as `task_<index>`."""
+    states: dict[str, dict[str, str | None]] = {}
+    for run_id, task_id, map_index, state, *_ in await _instances(store, message):
+        name = task_id if map_index < 0 else f"{task_id}_{map_index}"
+        states.setdefault(run_id, {})[name] = state
+    return {"type": "TaskStatesResult", "task_states": states}
+
+
+async def get_breadcrumbs(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return the finished instances of a run with their duration."""
+    final = ["success", "failed", "skipped", "upstream_failed", "removed"]
+    rows = await _instances(store, {"dag_id": message["dag_id"], "run_ids": [message["run_id"]]}, states=final)
+    names = ("task_id", "map_index", "state", "operator", "duration")
+    return {
+        "type": "TaskBreadcrumbsResult",
+        "breadcrumbs": [dict(zip(names, row[1:], strict=True)) for row in rows],
+    }
+
+
+async def get_previous_instance(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return the latest instance of a task before a logical date, or none."""
+    wanted = {name: message.get(name) for name in ("dag_id", "task_id", "logical_date", "state")}
+    row = await store.row(
+        queries.load("execution").previous_task_instance, {**wanted, "map_index": message.get("map_index", -1)}
+    )
+    if row is None:
+        return {"type": "PreviousTIResult", "task_instance": None}
+    run_id, logical_date, start_date, end_date, state, try_number, duration = row
+    instance = {
+        "dag_id": message["dag_id"],
+        "task_id": message["task_id"],
+        "run_id": run_id,
+        "logical_date": logical_date,
+        "start_date": start_date,
+        "end_date": end_date,
+        "state": state,
+        "try_number": try_number,
+        "map_index": message.get("map_index", -1),
+        "duration": duration,
+    }
+    return {"type": "PreviousTIResult", "task_instance": instance}
+
+
+async def _instances(store: Store, message: Message, states: list[str] | None = None) -> list[Any]:
+    names = ("run_ids", "logical_dates", "task_ids", "task_group_id")
+    map_index = message.get("map_index")
+    return await store.rows(
+        queries.load("execution").task_instances,
+        {
+            "dag_id": message["dag_id"],
+            **{name: message.get(name) or None for name in names},
+            "map_index": map_index if map_index is not None and map_index >= 0 else None,
+            "states": states or None,
+        },
+    )

@@ -1,0 +1,175 @@
+"""XComs: read anything, write one's own."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from leoflow import engine
+from leoflow.db import queries
+from leoflow.engine import XComValue
+from leoflow.execution import values
+from leoflow.execution.context import AttemptContext, Message, Reply, Store
+from leoflow.execution.faults import FaultError, refused
+
+RETURN_KEY = "return_value"
+_IN_THREAD_ABOVE = 256 * 1024
+
+
+def hold_return_value(store: Store, attempt: AttemptContext, message: Message) -> Reply:
+    """Keep an attempt's own return value for its outcome's transaction.
+
+    Raises:
+        FaultError: it is too large or not JSON.
+    """
+    attempt.held[message["key"]] = _encoded(store, message)
+    return {"type": "OKResponse", "ok": True}
+
+
+async def set_xcom(store: Store, attempt: AttemptContext, message: Message) -> Reply:
+    """Write one of the attempt's own XComs now.
+
+    Raises:
+        FaultError: too large, not JSON, another task's, or the attempt is no longer current.
+    """
+    if not attempt.is_own(message):
+        raise FaultError("PERMISSION_DENIED", {"status_code": 403, "message": "a task may only push its own XComs"})
+    if not message["key"]:
+        raise refused("XCom key must be a non-empty string.")
+    held = _encoded(store, message)
+    async with store.pool.connection() as connection:
+        written = await engine.put_xcom(
+            connection, attempt.claimed.ref, held.key, held.value, mapped_length=held.mapped_length
+        )
+    if not written:
+        raise refused("this attempt has been superseded; its XComs are not kept", 409)
+    return {"type": "OKResponse", "ok": True}
+
+
+async def get_xcom(store: Store, attempt: AttemptContext, message: Message) -> Reply:
+    """Return one value; None when it was never pushed, as Airflow does."""
+    key = message["key"]
+    if attempt.is_own(message) and key in attempt.held:
+        return _result(key, values.decode(attempt.held[key].value))
+    if _may_be_prefetched(attempt, message):
+        prefetched = await _prefetched(attempt)
+        if message["task_id"] in prefetched:
+            return _result(key, prefetched[message["task_id"]])
+    name = "xcom_including_prior_dates" if message.get("include_prior_dates") else "xcom"
+    row = await store.row(queries.load("execution")[name], _address(message))
+    return _result(key, values.decode(row[0]) if row else None)
+
+
+async def count_xcoms(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return how many values a task pushed under a key: one, or one per map index."""
+    row = await store.row(queries.load("execution").xcom_count, _address(message))
+    return {"type": "XComLengthResponse", "len": row[0] if row else 0}
+
+
+async def get_item(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return the value at a position among a mapped task's values.
+
+    Raises:
+        FaultError: XCOM_NOT_FOUND beyond the ends; the SDK turns it into IndexError.
+    """
+    found = await _values_of_task(store, message)
+    offset = message["offset"]
+    if not -len(found) <= offset < len(found):
+        detail = {name: message[name] for name in ("dag_id", "run_id", "task_id", "key", "offset")}
+        raise FaultError("XCOM_NOT_FOUND", detail, expected=True)
+    return {"type": "XComSequenceIndexResult", "root": values.decode(found[offset])}
+
+
+async def get_slice(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return a slice of a mapped task's values, in map order."""
+    found = await _values_of_task(store, message)
+    chosen = found[slice(message.get("start"), message.get("stop"), message.get("step"))]
+    return {"type": "XComSequenceSliceResult", "root": [values.decode(value) for value in chosen]}
+
+
+async def delete_xcom(store: Store, attempt: AttemptContext, message: Message) -> Reply:
+    """Delete one of the attempt's own XComs.
+
+    Raises:
+        FaultError: it belongs to another task.
+    """
+    if not attempt.is_own(message):
+        raise FaultError("PERMISSION_DENIED", {"status_code": 403, "message": "a task may only delete its own XComs"})
+    attempt.held.pop(message["key"], None)
+    claimed = attempt.claimed
+    await store.rows(
+        queries.load("execution").delete_own_xcom,
+        {
+            "run_key": claimed.run_key,
+            "task_idx": claimed.task_idx,
+            "map_index": claimed.map_index,
+            "attempt_id": claimed.attempt_id,
+            "key": message["key"],
+        },
+    )
+    return {"type": "OKResponse", "ok": True}
+
+
+async def prefetch(store: Store, attempt: AttemptContext) -> Mapping[str, Any]:
+    """Read the values of a reduce task's list parameters in one query, absent ones as None."""
+    if not attempt.claimed.has_reduce:
+        return {}
+    rows = await store.rows(
+        queries.load("execution").reduce_inputs,
+        {
+            "version_key": attempt.claimed.version_key,
+            "run_key": attempt.claimed.run_key,
+            "task_idx": attempt.claimed.task_idx,
+        },
+    )
+    if sum(len(value) for _, value in rows if value is not None) > _IN_THREAD_ABOVE:
+        return await asyncio.to_thread(_decode_all, rows)
+    return _decode_all(rows)
+
+
+def _decode_all(rows: list[Any]) -> dict[str, Any]:
+    return {task_id: values.decode(value) for task_id, value in rows}
+
+
+def _encoded(store: Store, message: Message) -> XComValue:
+    try:
+        data = values.encode(message["value"], store.limits.xcom_bytes)
+    except values.TooLargeError as error:
+        raise refused(f"XCom {message['key']!r} is too large: {error}", 413) from error
+    except ValueError as error:
+        raise refused(f"XCom {message['key']!r}: {error}") from error
+    length = message.get("mapped_length")
+    return XComValue(message["key"], data, length if length is not None and length >= 0 else None)
+
+
+def _may_be_prefetched(attempt: AttemptContext, message: Message) -> bool:
+    claimed = attempt.claimed
+    return (
+        attempt.prefetched is not None
+        and message["key"] == RETURN_KEY
+        and message["run_id"] == claimed.run_id
+        and message["dag_id"] == claimed.dag_id
+        and message.get("map_index") in (None, -1)
+        and not message.get("include_prior_dates")
+    )
+
+
+async def _prefetched(attempt: AttemptContext) -> Mapping[str, Any]:
+    if attempt.prefetched is None:
+        return {}
+    return await asyncio.shield(attempt.prefetched)
+
+
+async def _values_of_task(store: Store, message: Message) -> list[bytes]:
+    rows = await store.rows(queries.load("execution").xcom_values_of_task, _address(message))
+    return [row[0] for row in rows]
+
+
+def _address(message: Message) -> dict[str, Any]:
+    map_index = message.get("map_index")
+    address = {name: message[name] for name in ("dag_id", "run_id", "task_id", "key")}
+    # Airflow's client leaves negative indexes out and its server then takes -1.
+    return {**address, "map_index": map_index if map_index is not None and map_index >= 0 else -1}
+
+
+def _result(key: str, value: Any) -> Reply:
+    return {"type": "XComResult", "key": key, "value": value}

@@ -1,0 +1,131 @@
+"""Tells the engine how attempts ended, in natural batches: what ends while one report is under way goes next."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from leoflow import engine
+from leoflow.db import Pool, retry_transient
+from leoflow.db.retry import is_transient
+from leoflow.engine import ClaimedAttempt, FinishResult
+from leoflow.engine import Outcome as EngineOutcome
+from leoflow.execution.outcomes import Outcome
+from leoflow.worker.session import Session
+
+log = structlog.get_logger(__name__)
+
+_MAX_BATCH = 500
+
+
+@dataclass(slots=True)
+class _Report:
+    session: Session
+    outcome: Outcome
+    done: "asyncio.Future[bool]"
+
+
+class Finisher:
+    """Batches outcomes.
+
+    Args:
+        pool: connections.
+        worker_key: the worker's present key.
+        free_slots: how many attempts the worker could start now; that many successors may be handed over directly.
+        take: receives handed-over attempts, which are running already as far as the database is concerned.
+        more_work: called when something became claimable that was not handed over.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        worker_key: Callable[[], int],
+        free_slots: Callable[[], int],
+        take: Callable[[list[ClaimedAttempt]], None],
+        more_work: Callable[[], None],
+    ) -> None:
+        self._pool = pool
+        self._worker_key = worker_key
+        self._free_slots = free_slots
+        self._take = take
+        self._more_work = more_work
+        self._waiting: list[_Report] = []
+        self._arrived = asyncio.Event()
+
+    def report(self, session: Session, outcome: Outcome) -> Awaitable[bool]:
+        """Queue an outcome; the result resolves after the commit."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Report(session, outcome, done))
+        self._arrived.set()
+        return done
+
+    def close(self) -> None:
+        """Answer what was not reported: not recorded."""
+        waiting, self._waiting = self._waiting, []
+        for report in waiting:
+            if not report.done.done():
+                report.done.set_result(False)
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        while True:
+            await self._arrived.wait()
+            batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
+            if not self._waiting:
+                self._arrived.clear()
+            try:
+                await self._finish(batch)
+            except BaseException:
+                # Cancelled, or the database stays away: the lease decides what becomes of these attempts.
+                for report in batch:
+                    if not report.done.done():
+                        report.done.set_result(False)
+                raise
+
+    async def _finish(self, batch: list[_Report]) -> None:
+        try:
+            result = await self._call(batch)
+        except Exception as error:
+            if is_transient(error) or len(batch) == 1:
+                log.error("outcomes not recorded", attempts=len(batch), error=str(error))
+                _resolve(batch, {report.session.attempt.claimed.attempt_id for report in batch})
+                return
+            # One of them is what the database cannot take; find it.
+            for report in batch:
+                await self._finish([report])
+            return
+        _resolve(batch, result.stale)
+        if result.handed:
+            self._take(result.handed)
+        if result.ready:
+            self._more_work()
+            async with self._pool.connection() as connection:
+                await engine.wake_workers(connection)
+
+    async def _call(self, batch: list[_Report]) -> FinishResult:
+        finished = [_for_engine(report) for report in batch]
+
+        async def call() -> FinishResult:
+            async with self._pool.connection() as connection:
+                return await engine.finish(connection, self._worker_key(), finished, handoff=self._free_slots())
+
+        return await retry_transient(call, attempts=30)
+
+
+def _for_engine(report: _Report) -> EngineOutcome:
+    outcome = report.outcome
+    return EngineOutcome(
+        report.session.attempt.claimed.ref,
+        outcome.state,
+        retryable=outcome.is_retryable,
+        due_at=outcome.due_at,
+        xcoms=tuple(outcome.xcoms),
+    )
+
+
+def _resolve(batch: list[_Report], stale: Collection[UUID]) -> None:
+    for report in batch:
+        if not report.done.done():
+            report.done.set_result(report.session.attempt.claimed.attempt_id not in stale)

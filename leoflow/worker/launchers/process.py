@@ -1,0 +1,359 @@
+"""Runs attempts on this machine through fork servers: one per environment, one per project version below it."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from leoflow.runtime import control, sdk_adapter
+from leoflow.worker.launchers.base import Ended, LaunchError, LaunchOrder
+from leoflow.worker.launchers.environment_variables import clean_environment
+from leoflow.worker.launchers.fork_client import ZygoteClient
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+BOOTSTRAP = Path(control.__file__).with_name("bootstrap.py")
+IDLE_SECONDS = 600.0
+MAX_PROJECTS = 64
+
+InterpreterOf = Callable[[str | None], Awaitable[Path]]
+"""Gives the Python of an environment key (None: the default environment), building it if need be."""
+
+ProjectKey = tuple[str | None, str, str]
+
+
+@dataclass(slots=True)
+class _Environment:
+    client: ZygoteClient
+    process: asyncio.subprocess.Process
+
+
+@dataclass(slots=True)
+class _Project:
+    client: ZygoteClient
+    order_id: str
+    output: "asyncio.Task[str]"
+    fresh: bool = False
+    """True when the project cannot be forked safely: each attempt loads the DAG file itself."""
+
+
+class ForkedAttempt:
+    """A running attempt in a process forked for it. See `leoflow.worker.launchers.base.AttemptProcess`."""
+
+    def __init__(
+        self,
+        client: ZygoteClient,
+        order_id: str,
+        pid: int,
+        supervisor_fd: int,
+        outputs: dict[str, int],
+        directory: Path,
+    ) -> None:
+        self.pid = pid
+        self.supervisor_fd = supervisor_fd
+        self.output_fds = outputs
+        self._client = client
+        self._order_id = order_id
+        self._directory = directory
+
+    def kill(self, sig: int) -> None:
+        """Signal the attempt's process group."""
+        self._client.kill(self._order_id, sig)
+
+    async def wait(self) -> Ended:
+        """Return how the process ended, after its working directory was removed."""
+        try:
+            return await self._client.wait(self._order_id)
+        finally:
+            self._client.forget(self._order_id)
+            await _remove(self._directory)
+
+
+class ForkServerLauncher:
+    """Keeps the zygotes and launches attempts from them.
+
+    Args:
+        interpreter_of: the Python of an environment.
+        home: Leoflow's home; working directories of attempts go below `home/tmp`.
+    """
+
+    def __init__(self, interpreter_of: InterpreterOf, home: Path) -> None:
+        self._interpreter_of = interpreter_of
+        self._home = home
+        self._environments: dict[str | None, asyncio.Task[_Environment]] = {}
+        self._projects: dict[ProjectKey, asyncio.Task[_Project]] = {}
+        self._counter = 0
+
+    # -- the port -----------------------------------------------------------------------------------------
+
+    async def launch(self, order: LaunchOrder) -> ForkedAttempt:
+        """Fork an attempt from its project's zygote.
+
+        Raises:
+            LaunchError: the environment, the project or the fork failed.
+        """
+        self._recycle()
+        project = await self._project(order)
+        client = project.client
+        if project.fresh:
+            client = (await self._environment(order.environment_key)).client
+        directory = self._home / "tmp" / "attempts" / order.attempt_id
+        scratch = directory / "tmp"
+        scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        message = {
+            "op": "attempt",
+            "id": order.attempt_id,
+            "cwd": str(directory),
+            "env": {**order.env, "TMPDIR": str(scratch), "LEOFLOW_BUNDLE_PATH": str(order.bundle_path)},
+            "memory_bytes": order.memory_bytes,
+        }
+        return await self._fork(client, message, directory)
+
+    async def close(self) -> None:
+        """Close every zygote; whatever they forked is killed."""
+        projects = _started(self._projects.values())
+        environments = _started(self._environments.values())
+        self._projects.clear()
+        self._environments.clear()
+        for project in projects:
+            project.client.close()
+        for environment in environments:
+            environment.client.close()
+            await _wait_or_kill(environment.process)
+
+    # -- loaders ------------------------------------------------------------------------------------------
+
+    async def fork_loader(
+        self, environment_key: str | None, request: dict[str, object], memory_bytes: int | None
+    ) -> tuple[ZygoteClient, str, int, int]:
+        """Fork a process that compiles a DAG file. Returns the client, the fork's id, and the ends to read.
+
+        Raises:
+            LaunchError: the environment or the fork failed.
+        """
+        client = (await self._environment(environment_key)).client
+        order_id = self._next_id("load")
+        result_read, result_write = os.pipe()
+        output_read, output_write = os.pipe()
+        message = {"op": "load", "id": order_id, "request": request, "memory_bytes": memory_bytes}
+        try:
+            await client.fork(message, (result_write, output_write))
+        except BaseException:
+            os.close(result_read)
+            os.close(output_read)
+            raise
+        finally:
+            os.close(result_write)
+            os.close(output_write)
+        return client, order_id, result_read, output_read
+
+    # -- zygotes ------------------------------------------------------------------------------------------
+
+    async def _environment(self, key: str | None) -> _Environment:
+        task = self._environments.get(key)
+        if task is None or _is_over(task):
+            task = self._environments[key] = asyncio.create_task(self._start_environment(key))
+        return await asyncio.shield(task)
+
+    async def _start_environment(self, key: str | None) -> _Environment:
+        python = await self._interpreter_of(key)
+        sdk_home = self._home / "tmp" / "airflow"
+        sdk_home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ours, theirs = control.pair()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                str(python),
+                str(BOOTSTRAP),
+                "zygote",
+                str(theirs.fileno()),
+                pass_fds=[theirs.fileno()],
+                env={**clean_environment(dict(os.environ)), **sdk_adapter.sdk_environment(str(sdk_home))},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise LaunchError(f"the environment's Python cannot be started ({error})", infrastructure=True) from error
+        finally:
+            theirs.close()
+        client = ZygoteClient(ours, f"environment {key or 'default'}")
+        last_words = asyncio.create_task(_follow(process, client.name))
+        try:
+            await client.hello()
+        except LaunchError as error:
+            await process.wait()
+            text = await last_words
+            raise LaunchError(f"the Task SDK cannot be loaded in the project's environment:\n{text}") from error
+        except BaseException:
+            client.close()
+            raise
+        return _Environment(client, process)
+
+    async def _project(self, order: LaunchOrder) -> _Project:
+        key = (order.environment_key, str(order.bundle_path), order.relative_fileloc)
+        task = self._projects.get(key)
+        if task is None or _is_over(task):
+            task = self._projects[key] = asyncio.create_task(self._start_project(key))
+        return await asyncio.shield(task)
+
+    async def _start_project(self, key: ProjectKey) -> _Project:
+        environment_key, bundle_path, relative_fileloc = key
+        environment = await self._environment(environment_key)
+        ours, theirs = control.pair()
+        output_read, output_write = os.pipe()
+        client = ZygoteClient(ours, relative_fileloc)
+        order_id = self._next_id("project")
+        message = {"op": "project", "id": order_id, "bundle_path": bundle_path, "relative_path": relative_fileloc}
+        output = asyncio.create_task(_collect(output_read))
+        try:
+            await environment.client.fork(message, (theirs.fileno(), output_write), watch=False)
+        except BaseException:
+            client.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(output_write)
+        try:
+            hello = await client.hello()
+        except LaunchError as error:
+            text = await output
+            raise LaunchError(f"importing {relative_fileloc} ended the process that imported it.\n{text}") from error
+        except BaseException:
+            client.close()
+            raise
+        if hello["event"] == "unloadable":
+            client.close()
+            raise LaunchError(f"{relative_fileloc} cannot be imported:\n{hello['reason']}")
+        if hello["hazards"]:
+            log.info("project is not forked, each attempt loads it", file=relative_fileloc, because=hello["hazards"])
+            client.close()
+            return _Project(client, order_id, output, fresh=True)
+        return _Project(client, order_id, output)
+
+    async def _fork(self, client: ZygoteClient, message: dict[str, Any], directory: Path) -> ForkedAttempt:
+        ours, theirs = socket.socketpair()
+        pipes = {name: os.pipe() for name in ("log", "stdout", "stderr")}
+        order_id = str(message["id"])
+        try:
+            pid = await client.fork(message, (theirs.fileno(), *(write for _, write in pipes.values())))
+        except BaseException:
+            ours.close()
+            for read, _ in pipes.values():
+                os.close(read)
+            await _remove(directory)
+            raise
+        finally:
+            theirs.close()
+            for _, write in pipes.values():
+                os.close(write)
+        outputs = {name: read for name, (read, _) in pipes.items()}
+        return ForkedAttempt(client, order_id, pid, ours.detach(), outputs, directory)
+
+    def _recycle(self) -> None:
+        """Close project zygotes that nothing used for a while, or the longest unused ones above the maximum."""
+        now = asyncio.get_running_loop().time()
+        idle = []
+        for key, task in self._projects.items():
+            if task.done() and not task.cancelled() and task.exception() is None:
+                project = task.result()
+                if not project.fresh and project.client.running == 0:
+                    idle.append((project.client.last_used, key, project))
+        idle.sort(key=lambda item: item[0])
+        surplus = len(self._projects) - MAX_PROJECTS
+        for position, (last_used, key, project) in enumerate(idle):
+            if position < surplus or now - last_used > IDLE_SECONDS:
+                project.client.close()
+                del self._projects[key]
+
+    def _next_id(self, kind: str) -> str:
+        self._counter += 1
+        return f"{kind}-{self._counter}"
+
+
+def _started(tasks: Iterable[asyncio.Task[T]]) -> list[T]:
+    """Return the results of the starts that succeeded; cancel the ones under way."""
+    for task in tasks:
+        task.cancel()
+    return [task.result() for task in tasks if task.done() and not task.cancelled() and task.exception() is None]
+
+
+def _is_over(task: "asyncio.Task[_Environment] | asyncio.Task[_Project]") -> bool:
+    """Tell whether a finished start must be repeated: it failed, or its zygote has died since."""
+    if not task.done():
+        return False
+    if task.cancelled() or task.exception() is not None:
+        return True
+    started = task.result()
+    if isinstance(started, _Project) and started.fresh:
+        return False
+    return not started.client.alive
+
+
+async def _follow(process: asyncio.subprocess.Process, name: str) -> str:
+    """Log what an environment zygote prints, and return its last lines when it ends."""
+    kept: list[str] = []
+    assert process.stdout is not None
+    while True:
+        try:
+            raw = await process.stdout.readline()
+        except ValueError:  # a line above the stream's limit
+            continue
+        if not raw:
+            return "\n".join(kept)
+        line = raw.decode(errors="replace").rstrip()
+        kept = [*kept[-40:], line]
+        log.debug("fork server output", zygote=name, line=line)
+
+
+async def _collect(descriptor: int, limit: int = 64 * 1024) -> str:
+    """Read a pipe to its end, keeping the last part of it."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
+    )
+    kept = b""
+    try:
+        while data := await reader.read(65536):
+            kept = (kept + data)[-limit:]
+    finally:
+        transport.close()
+    return kept.decode(errors="replace")
+
+
+async def _wait_or_kill(process: asyncio.subprocess.Process) -> None:
+    try:
+        await asyncio.wait_for(process.wait(), 5)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def _remove(directory: Path) -> None:
+    """Remove an attempt's directory: in place when it is empty, else in a thread."""
+    if not _remove_empty(directory):
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+def _remove_empty(directory: Path) -> bool:
+    try:
+        (directory / "tmp").rmdir()
+        directory.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,125 @@
+"""Turns what an attempt writes into the structured log lines Airflow's UI shows."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from leoflow.worker.masking import Masker
+
+MAX_LINE_BYTES = 64 * 1024
+"""A longer line is cut, with a mark."""
+
+# Lines of the SDK that carry nothing for a reader: half a kilobyte of object dump for every task.
+_NOISE = (b'"event":"Pushing xcom"',)
+
+
+class LogLines:
+    """The log of one attempt: complete JSON lines out of four streams of bytes.
+
+    Args:
+        emit: receives each finished line, without a line break.
+        masker: hides the attempt's secrets.
+        limit_bytes: after this much output a notice is written and the rest dropped.
+    """
+
+    def __init__(self, emit: Callable[[bytes], None], masker: Masker, limit_bytes: int) -> None:
+        self._emit = emit
+        self._masker = masker
+        self._limit = limit_bytes
+        self._written = 0
+        self._dropped = 0
+        self._partial: dict[str, bytearray] = {}
+        self._cutting: set[str] = set()
+
+    def feed(self, stream: str, data: bytes) -> None:
+        """Take raw bytes of `stream`: "log" (the SDK's JSON lines), "stdout" or "stderr"."""
+        if self._dropped:
+            self._dropped += len(data)
+            return
+        buffer = self._partial.setdefault(stream, bytearray())
+        *complete, rest = data.split(b"\n")
+        for piece in complete:
+            self._append(stream, buffer, piece)
+            self._finish_line(stream, buffer)
+        self._append(stream, buffer, rest)
+
+    def note(self, text: str, *, level: str = "error", **details: Any) -> None:
+        """Write a line of our own, about what happened to the attempt. Never dropped by the limit."""
+        self._put({"timestamp": _now(), "level": level, "event": text, "logger": "leoflow.worker", **details})
+
+    def close(self) -> None:
+        """Write what the streams left without a line break."""
+        for stream, buffer in self._partial.items():
+            if buffer:
+                self._finish_line(stream, buffer)
+        if self._dropped:
+            self.note(f"{self._dropped:,} more bytes of output were dropped.", level="warning")
+            self._dropped = 0
+        self._partial.clear()
+
+    def _append(self, stream: str, buffer: bytearray, piece: bytes) -> None:
+        room = MAX_LINE_BYTES - len(buffer)
+        if len(piece) > room:
+            self._cutting.add(stream)
+            piece = piece[:room]
+        buffer += piece
+
+    def _finish_line(self, stream: str, buffer: bytearray) -> None:
+        line = bytes(buffer)
+        buffer.clear()
+        was_cut = stream in self._cutting
+        self._cutting.discard(stream)
+        if self._dropped or not line.strip():
+            return
+        if self._written + len(line) > self._limit:
+            self._start_dropping(len(line))
+        elif stream == "log":
+            self._structured(line, was_cut)
+        else:
+            self._plain(stream, line, was_cut)
+
+    def _start_dropping(self, first: int) -> None:
+        self._dropped = first
+        self.note(
+            f"The log of this attempt reached its limit of {self._limit:,} bytes; what follows is not kept.",
+            level="warning",
+        )
+
+    def _structured(self, line: bytes, was_cut: bool) -> None:
+        if any(noise in line for noise in _NOISE):
+            return
+        try:
+            event = orjson.loads(line)
+            if not isinstance(event, dict):
+                raise ValueError
+        except ValueError:
+            self._plain("log", line, was_cut)
+            return
+        if "exception" in event:
+            event["error_detail"] = event.pop("exception")
+            line = orjson.dumps(event)
+        self._write(line)
+
+    def _plain(self, stream: str, line: bytes, was_cut: bool) -> None:
+        text = line.decode("utf-8", errors="replace").rstrip("\r").replace("\x00", "\ufffd")
+        if was_cut:
+            text += f" … (line cut at {MAX_LINE_BYTES:,} bytes)"
+        level = "error" if stream == "stderr" else "info"
+        logger = "task" if stream == "log" else f"task.{stream}"
+        self._put({"timestamp": _now(), "level": level, "event": text, "logger": logger})
+
+    def _put(self, event: dict[str, Any]) -> None:
+        self._write(orjson.dumps(event, default=str))
+
+    def _write(self, line: bytes) -> None:
+        self._written += len(line)
+        # Postgres text cannot hold the character, not even escaped once somebody casts it to jsonb.
+        if b"\\u0000" in line:
+            line = line.replace(b"\\u0000", b"\\ufffd")
+        self._emit(self._masker.mask(line))
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

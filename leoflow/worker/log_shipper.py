@@ -1,0 +1,121 @@
+"""Collects the log lines of all attempts and appends them to the database in batches."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from uuid import UUID
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from leoflow import engine
+from leoflow.db import Pool
+from leoflow.engine import ClaimedAttempt, LogChunk
+
+log = structlog.get_logger(__name__)
+
+_INTERVAL = 0.2
+_FLUSH_BYTES = 1024 * 1024
+_BATCH_BYTES = 4 * 1024 * 1024
+_MAX_PENDING_BYTES = 128 * 1024 * 1024
+
+
+class LogShipper:
+    """Buffers lines by attempt; `run` writes them about five times a second, or sooner when much has come."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._pending: dict[UUID, tuple[ClaimedAttempt, list[bytes]]] = {}
+        self._bytes = 0
+        self._soon = asyncio.Event()
+        self._full = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._lost = 0
+
+    def emitter(self, claimed: ClaimedAttempt) -> Callable[[bytes], None]:
+        """Return the function that takes the lines of one attempt."""
+
+        def emit(line: bytes) -> None:
+            self._add(claimed, line)
+
+        return emit
+
+    async def run(self) -> None:
+        """Ship until cancelled."""
+        while True:
+            await self._soon.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), _INTERVAL)
+            if not await self._flush_once():
+                await asyncio.sleep(1.0)
+
+    async def flush(self) -> None:
+        """Write everything that has come so far; gives up when the database refuses."""
+        while self._pending:
+            if not await self._flush_once():
+                return
+
+    def _add(self, claimed: ClaimedAttempt, line: bytes) -> None:
+        if self._bytes > _MAX_PENDING_BYTES:
+            self._lost += 1
+            return
+        entry = self._pending.get(claimed.attempt_id)
+        if entry is None:
+            entry = self._pending[claimed.attempt_id] = (claimed, [])
+        entry[1].append(line)
+        self._bytes += len(line)
+        self._soon.set()
+        if self._bytes >= _FLUSH_BYTES:
+            self._full.set()
+
+    async def _flush_once(self) -> bool:
+        async with self._writing:
+            taken = self._take()
+            if not taken:
+                return True
+            try:
+                async with self._pool.connection() as connection:
+                    await engine.append_log(connection, [_chunk(claimed, lines) for claimed, lines in taken])
+            except (psycopg.Error, PoolTimeout) as error:
+                log.warning("log lines not written, trying again", error=str(error), attempts=len(taken))
+                self._put_back(taken)
+                return False
+            if self._lost:
+                log.error("log lines lost while the database was away", lines=self._lost)
+                self._lost = 0
+            return True
+
+    def _take(self) -> list[tuple[ClaimedAttempt, list[bytes]]]:
+        taken: list[tuple[ClaimedAttempt, list[bytes]]] = []
+        size = 0
+        for attempt_id in list(self._pending):
+            claimed, lines = self._pending.pop(attempt_id)
+            taken.append((claimed, lines))
+            size += sum(map(len, lines))
+            if size > _BATCH_BYTES:
+                break
+        self._bytes -= size
+        if not self._pending:
+            self._soon.clear()
+            self._full.clear()
+        return taken
+
+    def _put_back(self, taken: list[tuple[ClaimedAttempt, list[bytes]]]) -> None:
+        for claimed, lines in taken:
+            newer = self._pending.get(claimed.attempt_id)
+            self._pending[claimed.attempt_id] = (claimed, lines + (newer[1] if newer else []))
+            self._bytes += sum(map(len, lines))
+        self._soon.set()
+
+
+def _chunk(claimed: ClaimedAttempt, lines: list[bytes]) -> LogChunk:
+    return LogChunk(
+        run_key=claimed.run_key,
+        task_idx=claimed.task_idx,
+        map_index=claimed.map_index,
+        try_number=claimed.try_number,
+        attempt_id=claimed.attempt_id,
+        lines=b"\n".join([*lines, b""]).decode("utf-8", errors="replace"),
+        line_count=len(lines),
+    )

@@ -1,0 +1,355 @@
+"""One attempt from launch to outcome: serves its socket, collects its log, enforces its limits."""
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from leoflow.config import WorkerSettings
+from leoflow.db import retry_transient
+from leoflow.execution import task_instances, xcoms
+from leoflow.execution.context import AttemptContext, Message, Reply, Store
+from leoflow.execution.faults import FaultError, refused
+from leoflow.execution.operations import OPERATIONS
+from leoflow.execution.outcomes import TERMINAL, Outcome, outcome_of
+from leoflow.runtime.sdk_adapter import REDUCE_INPUTS
+from leoflow.worker.endings import explain
+from leoflow.worker.frames import FrameChannel
+from leoflow.worker.launchers.base import AttemptProcess, Ended, Launcher, LaunchError
+from leoflow.worker.log_lines import LogLines
+from leoflow.worker.masking import Masker
+from leoflow.worker.startup import launch_order, startup_details
+
+log = structlog.get_logger(__name__)
+
+_READ_SIZE = 64 * 1024
+_DRAIN_SECONDS = 1.0
+_RENDERED_DELAY = 0.5
+
+
+class Reporter(Protocol):
+    """Where a session reports its outcome; resolves once the database knows it."""
+
+    def report(self, session: "Session", outcome: Outcome) -> Awaitable[bool]:
+        """Return True when the outcome was recorded, False when the attempt was no longer current."""
+
+
+class Session:
+    """Runs one claimed attempt.
+
+    Args:
+        attempt: the attempt's context.
+        store: the database for its requests.
+        settings: limits and time-outs.
+        reporter: takes the outcome.
+        emit: takes finished log lines.
+    """
+
+    def __init__(
+        self,
+        attempt: AttemptContext,
+        masker: Masker,
+        store: Store,
+        settings: WorkerSettings,
+        reporter: Reporter,
+        emit: Callable[[bytes], None],
+    ) -> None:
+        self.attempt = attempt
+        self.reported = False
+        self._store = store
+        self._settings = settings
+        self._reporter = reporter
+        self.lines = LogLines(emit, masker, settings.log_limit_bytes)
+        self._loop = asyncio.get_running_loop()
+        self._process: AttemptProcess | None = None
+        self._channel: FrameChannel | None = None
+        self._readers: dict[int, str] = {}
+        self._outputs_closed = asyncio.Event()
+        self._requests: set[asyncio.Task[None]] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._stopping: str | None = None
+        self._abandoned = False
+        self._report: asyncio.Task[bool] | None = None
+
+    @property
+    def attempt_id(self) -> str:
+        """The attempt's id as text."""
+        return str(self.attempt.claimed.attempt_id)
+
+    async def run(self, launcher: Launcher) -> None:
+        """Launch the attempt and return when its process is gone and its outcome is recorded."""
+        if self.attempt.claimed.has_reduce:
+            self.attempt.prefetched = asyncio.ensure_future(xcoms.prefetch(self._store, self.attempt))
+        try:
+            process = await launcher.launch(launch_order(self.attempt.claimed))
+        except LaunchError as error:
+            await self._not_launched(error)
+            return
+        try:
+            ended = await self._serve(process)
+        finally:
+            self._release()
+        await self._conclude(ended)
+
+    def terminate(self, reason: str) -> None:
+        """End the attempt's whole process group: TERM, then KILL after the grace period. Logged with `reason`."""
+        if self._process is None or self._stopping is not None:
+            return
+        self._stopping = reason
+        self.lines.note(reason)
+        self._process.kill(signal.SIGTERM)
+        self._later(self._settings.kill_grace_seconds, self.kill)
+
+    def kill(self) -> None:
+        """Kill the attempt's process group now."""
+        if self._process is not None:
+            self._process.kill(signal.SIGKILL)
+
+    def abandon(self) -> None:
+        """Kill the attempt and report nothing: it is not this worker's any more."""
+        self._abandoned = True
+        self.kill()
+
+    # -- serving ------------------------------------------------------------------------------------------
+
+    async def _serve(self, process: AttemptProcess) -> Ended:
+        self._process = process
+        for stream, descriptor in process.output_fds.items():
+            self._read_from(descriptor, stream)
+        self._channel = FrameChannel(
+            socket.socket(fileno=process.supervisor_fd),
+            limit=self._settings.frame_limit_bytes,
+            on_frame=self._on_frame,
+            on_oversize=self._on_oversize,
+            on_close=self._on_channel_closed,
+        )
+        claimed = self.attempt.claimed
+        self._channel.send([0, startup_details(claimed)])
+        self._later(_RENDERED_DELAY, self._save_rendered_soon)
+        if claimed.execution_timeout_seconds is not None:
+            limit = claimed.execution_timeout_seconds
+            # The task times itself out; this is for code that does not listen to signals.
+            self._later(
+                limit + self._settings.timeout_slack_seconds,
+                lambda: self.terminate(f"The task exceeded its execution_timeout of {limit:g} s and is being ended."),
+            )
+        if self._abandoned:
+            self.kill()
+        ended = await process.wait()
+        await self._drain()
+        return ended
+
+    async def _drain(self) -> None:
+        """Read what is left in the pipes; nothing that still holds them open may delay the outcome."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._outputs_closed.wait(), _DRAIN_SECONDS)
+
+    def _release(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        for descriptor in list(self._readers):
+            self._stop_reading(descriptor)
+        if self._channel is not None:
+            self._channel.close()
+        for request in self._requests:
+            request.cancel()
+
+    def _later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._timers.append(self._loop.call_later(seconds, callback))
+
+    # -- output -------------------------------------------------------------------------------------------
+
+    def _read_from(self, descriptor: int, stream: str) -> None:
+        os.set_blocking(descriptor, False)
+        self._readers[descriptor] = stream
+        self._outputs_closed.clear()
+        self._loop.add_reader(descriptor, self._output, descriptor, stream)
+
+    def _output(self, descriptor: int, stream: str) -> None:
+        try:
+            data = os.read(descriptor, _READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.lines.feed(stream, data)
+        else:
+            self._stop_reading(descriptor)
+
+    def _stop_reading(self, descriptor: int) -> None:
+        self._loop.remove_reader(descriptor)
+        os.close(descriptor)
+        del self._readers[descriptor]
+        if not self._readers:
+            self._outputs_closed.set()
+
+    # -- requests -----------------------------------------------------------------------------------------
+
+    def _on_frame(self, request_id: int, message: dict[str, Any]) -> None:
+        kind = message.get("type")
+        if kind in TERMINAL:
+            self._spawn(self._finish(request_id, message))
+        elif kind == "ResendLoggingFD":
+            self._send_log_pipe(request_id)
+        elif kind == "MaskSecret":
+            self.attempt.secrecy.add(message.get("value"), message.get("name"))
+            self._answer(request_id, None)
+        else:
+            self._dispatch(request_id, str(kind), message)
+
+    def _dispatch(self, request_id: int, kind: str, message: dict[str, Any]) -> None:
+        """Answer at once what only needs this process's memory, the rest in a task of its own."""
+        try:
+            if kind == "SetRenderedFields":
+                self._answer(request_id, task_instances.set_rendered_fields(self.attempt, message))
+            elif kind == "SetRenderedMapIndex":
+                self._answer(request_id, task_instances.set_rendered_map_index(self.attempt, message))
+            elif kind == "SetXCom" and message["key"] == xcoms.RETURN_KEY and self._may_hold(message):
+                self._answer(request_id, xcoms.hold_return_value(self._store, self.attempt, message))
+            elif kind == REDUCE_INPUTS:
+                self._spawn(self._answer_reduce_inputs(request_id))
+            elif kind in OPERATIONS:
+                self._spawn(self._operate(request_id, kind, message))
+            else:
+                raise refused(f"Leoflow does not know the message {kind!r} of this Task SDK")
+        except FaultError as fault:
+            self._refuse(request_id, fault)
+        except (KeyError, TypeError) as error:
+            self._refuse(request_id, refused(f"malformed {kind} message: {error}"))
+
+    def _may_hold(self, message: Message) -> bool:
+        return self._report is None and self.attempt.is_own(message)
+
+    async def _operate(self, request_id: int, kind: str, message: Message) -> None:
+        try:
+            reply = await retry_transient(lambda: OPERATIONS[kind](self._store, self.attempt, message))
+            self._answer(request_id, reply)
+        except FaultError as fault:
+            self._refuse(request_id, fault)
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("an attempt's request failed", request=kind, attempt_id=self.attempt_id, error=str(error))
+            self._refuse(request_id, refused(f"the database refused {kind}: {error}", 500))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._refuse(request_id, refused(f"malformed {kind} message: {error!r}"))
+
+    async def _answer_reduce_inputs(self, request_id: int) -> None:
+        """Send all inputs at once; none when they cannot be read, and the task asks one by one."""
+        inputs: Mapping[str, Any] = {}
+        if self.attempt.prefetched is not None:
+            try:
+                inputs = await asyncio.shield(self.attempt.prefetched)
+            except (psycopg.Error, PoolTimeout) as error:
+                log.warning("reduce inputs not read", attempt_id=self.attempt_id, error=str(error))
+                self.attempt.prefetched = None
+        self._answer(request_id, {"type": REDUCE_INPUTS, "values": dict(inputs)})
+
+    async def _finish(self, request_id: int, message: Message) -> None:
+        if self._report is not None:
+            self._refuse(request_id, refused("the attempt has already reported how it ended", 409))
+            return
+        try:
+            outcome = outcome_of(self.attempt, message)
+        except (KeyError, TypeError) as error:
+            self._refuse(request_id, refused(f"malformed {message.get('type')} message: {error}"))
+            return
+        if outcome.state == "deferred":
+            outcome = self._refuse_deferral(outcome)
+        self._later(self._settings.overtime_seconds, self._end_overtime)
+        if await asyncio.shield(self._report_once(outcome)):
+            self._answer(request_id, None)
+        else:
+            self._refuse(request_id, refused("the attempt is no longer current; its outcome is not recorded", 409))
+
+    def _refuse_deferral(self, outcome: Outcome) -> Outcome:
+        self.lines.note(
+            "The task deferred itself to a trigger, and this installation has no triggerer yet. "
+            "Run the operator with deferrable=False, or a sensor in mode='reschedule'."
+        )
+        return Outcome("failed", is_retryable=False, end_date=outcome.end_date, xcoms=outcome.xcoms)
+
+    def _report_once(self, outcome: Outcome) -> "asyncio.Task[bool]":
+        if self._report is None:
+            self._report = asyncio.ensure_future(self._reporter.report(self, outcome))
+            self.reported = True
+        return self._report
+
+    def _end_overtime(self) -> None:
+        seconds = self._settings.overtime_seconds
+        self.terminate(f"The task reported its end but its process still runs after {seconds:g} s; it is being ended.")
+
+    def _send_log_pipe(self, request_id: int) -> None:
+        """Give the attempt (or a process it started) a new pipe for structured log lines."""
+        read, write = os.pipe()
+        self._read_from(read, "log")
+        if self._channel is not None:
+            self._channel.send([request_id, {"type": "SentFDs", "fds": [write]}], write)
+
+    def _answer(self, request_id: int, body: Reply) -> None:
+        if self._channel is None:
+            return
+        try:
+            self._channel.send([request_id, body])
+        except (TypeError, ValueError, OverflowError) as error:
+            self._refuse(request_id, refused(f"the stored value cannot be sent to the task: {error}", 500))
+
+    def _refuse(self, request_id: int, fault: FaultError) -> None:
+        if self._channel is not None:
+            self._channel.send([request_id, fault.body()] if fault.expected else [request_id, None, fault.body()])
+
+    def _on_oversize(self, request_id: int, length: int) -> None:
+        limit = self._settings.frame_limit_bytes
+        text = f"the message has {length:,} bytes and the limit is {limit:,}"
+        self._refuse(request_id, refused(f"{text}; write large data to a file or object store", 413))
+
+    def _on_channel_closed(self, problem: str | None) -> None:
+        if problem is not None:
+            self.terminate(f"The connection to the task is broken: {problem}.")
+
+    def _spawn(self, work: "Any") -> None:
+        task = asyncio.ensure_future(work)
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    def _save_rendered_soon(self) -> None:
+        """Show the rendered fields of an attempt that runs on; later changes travel with the outcome."""
+        if self._report is None and self.attempt.rendered_fields is not None:
+            self._spawn(self._save_rendered())
+
+    async def _save_rendered(self) -> None:
+        try:
+            await task_instances.save_rendered(self._store, self.attempt)
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("rendered fields not saved", attempt_id=self.attempt_id, error=str(error))
+
+    # -- the end ------------------------------------------------------------------------------------------
+
+    async def _not_launched(self, error: LaunchError) -> None:
+        self.lines.note(f"The task could not be started: {error.reason}")
+        self.lines.close()
+        if not self._abandoned:
+            await self._report_once(Outcome("failed", is_retryable=True, end_date=_now()))
+
+    async def _conclude(self, ended: Ended) -> None:
+        if self._report is None and not self._abandoned:
+            outcome, words = explain(ended, self.attempt, stopped=self._stopping is not None)
+            for level, text in words:
+                self.lines.note(text, level=level)
+            self.lines.close()
+            await self._report_once(outcome)
+            return
+        self.lines.close()
+        if self._report is not None:
+            await self._report
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

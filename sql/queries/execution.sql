@@ -1,0 +1,198 @@
+-- Reads and small writes of running attempts: the operations of the task execution API.
+
+-- name: xcom
+-- One value by its ids; no row when it was never pushed.
+select xcom.value
+from leoflow_core.dag
+join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key and dag_run.run_id = %(run_id)s
+join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
+join leoflow_core.xcom
+    on xcom.run_key = dag_run.run_key and xcom.task_idx = task.task_idx
+    and xcom.map_index = %(map_index)s and xcom.key = %(key)s
+where dag.dag_id = %(dag_id)s;
+
+-- name: xcom_including_prior_dates
+-- The value of this run, else of the latest earlier run that has one.
+select xcom.value
+from leoflow_core.dag
+join leoflow_core.dag_run as this on this.dag_key = dag.dag_key and this.run_id = %(run_id)s
+join leoflow_core.dag_run
+    on dag_run.dag_key = dag.dag_key
+    and (dag_run.run_key = this.run_key or dag_run.logical_date < this.logical_date)
+join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
+join leoflow_core.xcom
+    on xcom.run_key = dag_run.run_key and xcom.task_idx = task.task_idx
+    and xcom.map_index = %(map_index)s and xcom.key = %(key)s
+where dag.dag_id = %(dag_id)s
+order by (dag_run.run_key = this.run_key) desc, dag_run.logical_date desc
+limit 1;
+
+-- name: xcom_values_of_task
+-- All values of a task in map order: one for a plain task, one per index for a mapped one.
+select xcom.value
+from leoflow_core.dag
+join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key and dag_run.run_id = %(run_id)s
+join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
+join leoflow_core.xcom
+    on xcom.run_key = dag_run.run_key and xcom.task_idx = task.task_idx and xcom.key = %(key)s
+where dag.dag_id = %(dag_id)s
+order by xcom.map_index;
+
+-- name: xcom_count
+select count(*)
+from leoflow_core.dag
+join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key and dag_run.run_id = %(run_id)s
+join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
+join leoflow_core.xcom
+    on xcom.run_key = dag_run.run_key and xcom.task_idx = task.task_idx and xcom.key = %(key)s
+where dag.dag_id = %(dag_id)s;
+
+-- name: reduce_inputs
+-- The return values a task's list parameters are made of, each upstream once, absent ones as null.
+select upstream.task_id, xcom.value
+from (
+    select distinct reduce_input.upstream_idx
+    from leoflow_core.reduce_input
+    where reduce_input.version_key = %(version_key)s and reduce_input.task_idx = %(task_idx)s
+) as slot
+join leoflow_core.task as upstream
+    on upstream.version_key = %(version_key)s and upstream.task_idx = slot.upstream_idx
+left join leoflow_core.xcom
+    on xcom.run_key = %(run_key)s and xcom.task_idx = slot.upstream_idx
+    and xcom.map_index = -1 and xcom.key = 'return_value';
+
+-- name: delete_own_xcom
+-- Only while the attempt is the instance's current one.
+delete from leoflow_core.xcom
+using leoflow_core.task_instance as ti
+where ti.run_key = %(run_key)s and ti.task_idx = %(task_idx)s and ti.map_index = %(map_index)s
+    and ti.attempt_id = %(attempt_id)s
+    and xcom.run_key = ti.run_key and xcom.task_idx = ti.task_idx and xcom.map_index = ti.map_index
+    and xcom.key = %(key)s;
+
+-- name: save_rendered
+-- Template fields and label of a running attempt; a stale attempt changes nothing.
+insert into leoflow_core.task_instance_extra (run_key, task_idx, map_index, rendered_fields, rendered_map_index)
+select ti.run_key, ti.task_idx, ti.map_index, %(rendered_fields)s, %(rendered_map_index)s
+from leoflow_core.task_instance as ti
+where ti.run_key = %(run_key)s and ti.task_idx = %(task_idx)s and ti.map_index = %(map_index)s
+    and ti.attempt_id = %(attempt_id)s
+on conflict (run_key, task_idx, map_index) do update
+set rendered_fields = coalesce(excluded.rendered_fields, task_instance_extra.rendered_fields),
+    rendered_map_index = coalesce(excluded.rendered_map_index, task_instance_extra.rendered_map_index);
+
+-- name: variable
+select variable.value from leoflow_core.variable where variable.key = %(key)s;
+
+-- name: put_variable
+insert into leoflow_core.variable (key, value, description)
+values (%(key)s, %(value)s, %(description)s)
+on conflict (key) do update
+set value = excluded.value, description = coalesce(excluded.description, variable.description),
+    updated_at = clock_timestamp();
+
+-- name: delete_variable
+delete from leoflow_core.variable where variable.key = %(key)s;
+
+-- name: connection
+select
+    connection.conn_type, connection.host, connection.schema, connection.login, connection.password,
+    connection.port, connection.extra
+from leoflow_core.connection
+where connection.connection_id = %(conn_id)s;
+
+-- name: dag
+select
+    dag.is_paused, dag.bundle_name, dag.relative_fileloc, array_to_string(dag.owners, ', ') as owners, dag.tags,
+    dag.next_logical_date
+from leoflow_core.dag
+where dag.dag_id = %(dag_id)s;
+
+-- name: dag_run
+select
+    dag.dag_id, dag_run.run_id, dag_run.logical_date, dag_run.data_interval_start, dag_run.data_interval_end,
+    dag_run.run_after, dag_run.start_date, dag_run.end_date, dag_run.clear_number, dag_run.run_type::text,
+    dag_run.state::text, dag_run.conf, dag_run.triggering_user_name, dag_run.partition_key, dag_run.note
+from leoflow_core.dag
+join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
+where dag.dag_id = %(dag_id)s and dag_run.run_id = %(run_id)s;
+
+-- name: dag_run_before
+-- The latest run before a logical date, of one state if given.
+select
+    dag.dag_id, dag_run.run_id, dag_run.logical_date, dag_run.data_interval_start, dag_run.data_interval_end,
+    dag_run.run_after, dag_run.start_date, dag_run.end_date, dag_run.clear_number, dag_run.run_type::text,
+    dag_run.state::text, dag_run.conf, dag_run.triggering_user_name, dag_run.partition_key, dag_run.note
+from leoflow_core.dag
+join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
+where dag.dag_id = %(dag_id)s and dag_run.logical_date < %(logical_date)s
+    and (%(state)s::text is null or dag_run.state::text = %(state)s)
+order by dag_run.logical_date desc
+limit 1;
+
+-- name: dag_run_state
+select dag_run.state::text
+from leoflow_core.dag
+join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
+where dag.dag_id = %(dag_id)s and dag_run.run_id = %(run_id)s;
+
+-- name: dag_run_count
+select count(*)
+from leoflow_core.dag
+join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
+where dag.dag_id = %(dag_id)s
+    and (%(logical_dates)s::timestamptz[] is null or dag_run.logical_date = any(%(logical_dates)s::timestamptz[]))
+    and (%(run_ids)s::text[] is null or dag_run.run_id = any(%(run_ids)s::text[]))
+    and (%(states)s::text[] is null or dag_run.state::text = any(%(states)s::text[]));
+
+-- name: previous_successful_dag_run
+-- The run before this one by logical date that succeeded.
+select earlier.data_interval_start, earlier.data_interval_end, earlier.start_date, earlier.end_date
+from leoflow_core.dag_run as this
+join leoflow_core.dag_run as earlier
+    on earlier.dag_key = this.dag_key and earlier.logical_date < this.logical_date and earlier.state = 'success'
+where this.run_key = %(run_key)s
+order by earlier.logical_date desc
+limit 1;
+
+-- name: task_instances
+-- Instances of a DAG by any of Airflow's filters; a task group names its tasks at any depth.
+select
+    dag_run.run_id, task.task_id, task_instance.map_index, task_instance.state::text, task.operator_name,
+    extract(epoch from task_instance.end_date - task_instance.start_date)::float8 as duration
+from leoflow_core.dag
+join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
+join leoflow_core.task_instance on task_instance.run_key = dag_run.run_key
+join leoflow_core.task
+    on task.version_key = task_instance.version_key and task.task_idx = task_instance.task_idx
+where dag.dag_id = %(dag_id)s
+    and (%(run_ids)s::text[] is null or dag_run.run_id = any(%(run_ids)s::text[]))
+    and (%(logical_dates)s::timestamptz[] is null or dag_run.logical_date = any(%(logical_dates)s::timestamptz[]))
+    and (%(task_ids)s::text[] is null or task.task_id = any(%(task_ids)s::text[]))
+    and (%(map_index)s::int is null or task_instance.map_index = %(map_index)s)
+    and (
+        %(task_group_id)s::text is null or task.group_id = %(task_group_id)s
+        or starts_with(task.group_id, %(task_group_id)s || '.')
+    )
+    and (
+        %(states)s::text[] is null
+        or coalesce(task_instance.state::text, 'null') = any(%(states)s::text[])
+    )
+order by task.task_id, task_instance.map_index;
+
+-- name: previous_task_instance
+select
+    dag_run.run_id, dag_run.logical_date, task_instance.start_date, task_instance.end_date,
+    task_instance.state::text, task_instance.try_number,
+    extract(epoch from task_instance.end_date - task_instance.start_date)::float8 as duration
+from leoflow_core.dag
+join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
+join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
+join leoflow_core.task_instance
+    on task_instance.run_key = dag_run.run_key and task_instance.task_idx = task.task_idx
+    and task_instance.map_index = %(map_index)s
+where dag.dag_id = %(dag_id)s
+    and (%(logical_date)s::timestamptz is null or dag_run.logical_date < %(logical_date)s)
+    and (%(state)s::text is null or task_instance.state::text = %(state)s)
+order by dag_run.logical_date desc nulls last
+limit 1;
