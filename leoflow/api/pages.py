@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from psycopg_pool import PoolTimeout
 
-from leoflow import __version__
+from leoflow import AIRFLOW_VERSION, __version__
 from leoflow.api.auth.session import is_signed_in, sign_in_locally
 from leoflow.api.deps import ApiState
 from leoflow.api.settings import ApiSettings
@@ -104,12 +104,12 @@ async def _sign_in(request: Request, response: Response, state: ApiState) -> Non
 
 
 def _marked(html: str, settings: ApiSettings) -> str:
-    """Add our stylesheet and script to a page of Airflow's."""
+    """Add our script, and what it tells, to a page of Airflow's; Lite only."""
     if not settings.lite:
         return html
-    tag = (
-        f'<script type="module" src="./static/leoflow/lite-badge.js?v={escape(__version__, quote=True)}"'
-        f' data-version="{escape(__version__, quote=True)}"'
-        f' data-home="{escape(str(settings.home), quote=True)}"></script>'
-    )
-    return html.replace("</head>", f"    {tag}\n  </head>", 1)
+    facts = {"version": __version__, "airflow": AIRFLOW_VERSION}
+    if settings.signs_in_locally:
+        facts["home"] = str(settings.home)  # the page is public: a path of the machine is for its user alone
+    data = "".join(f' data-{name}="{escape(value, quote=True)}"' for name, value in facts.items())
+    tag = f'<script type="module" src="./static/leoflow/lite-badge.js?v={escape(__version__)}"{data}></script>'
+    return html.replace("</head>", f"  {tag}\n  </head>", 1)
