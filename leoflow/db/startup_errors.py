@@ -27,7 +27,7 @@ _OTHER_SERVER = ("database files are incompatible with server", "The data direct
 
 def explain_failure(output: str, data_dir: Path, log_file: Path | None) -> LeoflowError:
     """The error for a server (or initdb) that ended with `output`."""
-    hint = f"the whole story is in {log_file}" if log_file else "see above"
+    hint = f"the whole story is in {log_file}" if log_file else "run `leoflow doctor`"
     if any(text in output for text in _FULL):
         return LeoflowError(
             "the disk is full", where=str(data_dir), hint="free some space and start again; no data was lost"
