@@ -16,8 +16,10 @@ def debugging() -> bool:
 def configure_logging(*, debug: bool = False, quiet: bool = False, stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's records to `stream` (default: stderr).
 
+    Everything from INFO on; with `debug` everything, with `quiet` only warnings and errors.
+
     People at a terminal get readable lines, everyone else one JSON object per line. Commands that print data use
-    stderr, long-running processes stdout. `quiet` leaves only warnings and errors.
+    stderr, long-running processes stdout.
     """
     target = stream or sys.stderr
     level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
