@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -210,7 +211,7 @@ LIMITS = LoadLimits(seconds=2, memory_bytes=1 << 30, output_bytes=1 << 20)
 async def test_a_file_that_breaks_a_limit_is_stopped(
     write: Callable[..., Path], sdk_python: Path, tmp_path: Path, source: str, rule: str
 ) -> None:
-    [project] = discover(write(source + OK_DAG))
+    [project] = discover(write(textwrap.dedent(source) + OK_DAG))
     loader = SubprocessLoader(sdk_python, home=tmp_path / "airflow")
     with pytest.raises(CompileError) as caught:
         await compile_project(project, loader, options=CompileOptions(limits=LIMITS))
@@ -226,7 +227,7 @@ async def test_output_never_mixes_with_the_result(write: Callable[..., Path], sd
     os.write(1, b"\\xff\\x00 binary")
     subprocess.run(["sh", "-c", "echo from a child; cat"])
     """
-    [project] = discover(write(source + OK_DAG))
+    [project] = discover(write(textwrap.dedent(source) + OK_DAG))
     loader = SubprocessLoader(sdk_python, home=tmp_path / "airflow")
     [dag] = await compile_project(project, loader)
     assert dag.spec.dag_id == "d"
@@ -240,7 +241,7 @@ async def test_what_the_file_started_ends_with_it(write: Callable[..., Path], sd
     child = subprocess.Popen(["sleep", "3600"])
     open({str(pid_file)!r}, "w").write(str(child.pid))
     """
-    [project] = discover(write(source + OK_DAG))
+    [project] = discover(write(textwrap.dedent(source) + OK_DAG))
     await compile_project(project, SubprocessLoader(sdk_python, home=tmp_path / "airflow"))
     assert not _alive(int(pid_file.read_text()))
 
