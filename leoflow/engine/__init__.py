@@ -11,6 +11,8 @@ from leoflow.engine.attempts import (
     lost_attempts,
     put_xcom,
     reduce_values,
+    release,
+    skip_downstream,
     start,
     xcom_values,
 )
@@ -20,7 +22,16 @@ from leoflow.engine.definitions import (
     register_version,
     set_import_error,
 )
-from leoflow.engine.maintenance import next_due, promote_due, reap, refresh_watermark
+from leoflow.engine.maintenance import (
+    expire_runs,
+    maintain_partitions,
+    next_due,
+    promote_due,
+    reap,
+    refresh_watermark,
+    retain,
+)
+from leoflow.engine.operations import cancel_run, clear_tasks, delete_dag, delete_run, mark_tasks, set_run_state
 from leoflow.engine.runs import create_run, set_paused
 from leoflow.engine.types import (
     AttemptRef,
@@ -48,13 +59,20 @@ __all__ = [
     "RegisteredVersion",
     "XComValue",
     "append_log",
+    "cancel_run",
     "claim",
     "clear_import_error",
+    "clear_tasks",
     "create_run",
     "deactivate_dag",
+    "delete_dag",
+    "delete_run",
+    "expire_runs",
     "finish",
     "heartbeat",
     "lost_attempts",
+    "maintain_partitions",
+    "mark_tasks",
     "next_due",
     "promote_due",
     "put_xcom",
@@ -63,10 +81,14 @@ __all__ = [
     "refresh_watermark",
     "register_version",
     "register_worker",
+    "release",
+    "retain",
     "retire_worker",
     "set_idle",
     "set_import_error",
     "set_paused",
+    "set_run_state",
+    "skip_downstream",
     "start",
     "wake_workers",
     "xcom_values",

@@ -167,3 +167,41 @@ async def xcom_values(
         (run_key, [task for task, _ in refs], [key for _, key in refs]),
     )
     return [(row[0], row[1], row[2], bytes(row[3])) for row in found]
+
+
+async def skip_downstream(conn: Connection, attempt: AttemptRef, task_ids: Sequence[str]) -> bool:
+    """A running branch skips successors that have not started. False: the attempt lost its place."""
+    done: bool = await rows.value(
+        conn,
+        "select leoflow_core.skip_downstream(%s, %s, %s, %s, %s)",
+        (attempt.run_key, attempt.task_idx, attempt.map_index, attempt.attempt_id, list(task_ids)),
+    )
+    return done
+
+
+async def release(
+    conn: Connection,
+    worker_key: int,
+    attempts: Sequence[AttemptRef],
+    *,
+    reason: str = "released by the worker",
+    is_drain: bool = False,
+) -> list[UUID]:
+    """Give attempts back that this machine cannot run, without spending the user's retries; then `wake_workers`.
+
+    Args:
+        conn: autocommit connection.
+        worker_key: from `register_worker`.
+        attempts: which ones.
+        reason: shown in the attempt history.
+        is_drain: the worker stops on purpose: does not count against `max_infra_retries`.
+
+    Returns:
+        The ids that had lost their place anyway.
+    """
+    found = await rows.all_rows(
+        conn,
+        "select leoflow_core.release(%s, %s, %s, %s, %s, %s, %s)",
+        (worker_key, *_keys(attempts), reason, is_drain),
+    )
+    return [row[0] for row in found]

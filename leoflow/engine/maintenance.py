@@ -1,6 +1,6 @@
 """What time causes: retries and reschedules that fall due, lost workers, the low watermark."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from leoflow.engine import rows
 from leoflow.engine.rows import Connection
@@ -28,3 +28,21 @@ async def refresh_watermark(conn: Connection) -> int:
     """Raise the low watermark to the oldest unfinished run; about once a second."""
     watermark: int = await rows.value(conn, "select leoflow_core.refresh_watermark()")
     return watermark
+
+
+async def expire_runs(conn: Connection, limit: int = 100) -> int:
+    """Fail running runs beyond their DAG's `dagrun_timeout`; returns how many."""
+    done: int = await rows.value(conn, "select leoflow_core.expire_runs(%s)", (limit,))
+    return done
+
+
+async def maintain_partitions(conn: Connection, weeks: int = 3) -> int:
+    """Create the weekly partitions of the coming weeks; returns how many were missing."""
+    made: int = await rows.value(conn, "select leoflow_core.maintain_partitions(%s)", (weeks,))
+    return made
+
+
+async def retain(conn: Connection, keep: timedelta, limit: int = 100) -> int:
+    """Delete what is older than `keep`; returns how many runs. Repeat while it returns `limit`."""
+    done: int = await rows.value(conn, "select leoflow_core.retain(%s, %s)", (keep, limit))
+    return done

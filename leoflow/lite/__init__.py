@@ -1,4 +1,1 @@
-"""The whole product in one process on one machine: embedded Postgres, API, scheduler, worker, hot reload.
-
-A composition root: may import everything but `cli`; only `cli` imports it.
-"""
+"""The whole product on one machine, in one process group."""

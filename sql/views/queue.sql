@@ -18,7 +18,7 @@ select
         when p.slots >= 0 and p.slots < t.pool_slots then 'pool has fewer slots than the task needs'
         when p.slots >= 0 and p.slots - coalesce(u.used, 0) < t.pool_slots then 'pool is full'
         when r.is_gated and coalesce(a.used, 0) >= v.max_active_tasks then 'max_active_tasks'
-        when not leoflow_core.task_has_room(t.run_key, t.version_key, t.task_idx) then 'max_active_tis'
+        when k.max_active_tis_per_dag is not null or k.max_active_tis_per_dagrun is not null then 'max_active_tis'
     end as blocked_by,
     t.run_key,
     t.task_idx

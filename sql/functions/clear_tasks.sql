@@ -1,0 +1,130 @@
+-- Clears task instances so that they run again, and reopens their runs (Airflow, clear_task_instances). Running
+-- attempts become restarting and are told to stop; what they still report starts the next try. Returns the instances
+-- concerned; with p_dry_run nothing changes. Wake workers afterwards.
+-- Raises LF404 (unknown), LF409 (p_prevent_running and something runs).
+-- Locks: the low watermark, then run by run as lock_run. Callers: operators, API, CLI.
+create or replace function leoflow.clear_tasks(
+    p_dag_id text,
+    p_run_id text default null,
+    p_tasks jsonb default null,
+    p_upstream boolean default false,
+    p_downstream boolean default false,
+    p_past boolean default false,
+    p_future boolean default false,
+    p_only_failed boolean default false,
+    p_only_running boolean default false,
+    p_dry_run boolean default false,
+    p_reset_runs boolean default true,
+    p_prevent_running boolean default false,
+    p_user text default null,
+    p_start timestamptz default null,
+    p_end timestamptz default null,
+    p_latest_version boolean default false
+) returns table (run_key bigint, task_idx int, map_index int)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_refs leoflow_core.instance_ref[];
+    v_run bigint;
+begin
+    select array_agg((s.run_key, s.task_idx, s.map_index)::leoflow_core.instance_ref order by s.run_key, s.task_idx, s.map_index)
+    into v_refs
+    from leoflow_core.select_tasks(
+        p_dag_id, p_run_id, p_tasks, p_upstream, p_downstream, p_past, p_future, p_start, p_end
+    ) as s
+    join leoflow_core.task_instance as t
+        on t.run_key = s.run_key and t.task_idx = s.task_idx and t.map_index = s.map_index
+    where (not p_only_failed or t.state in ('failed', 'upstream_failed'))
+        and (not p_only_running or t.state in ('running', 'queued', 'restarting'));
+    if v_refs is null then
+        return;
+    end if;
+    if p_prevent_running and exists (
+        select from unnest(v_refs) as i
+        join leoflow_core.task_instance as t
+            on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+        where t.state in ('running', 'queued', 'restarting')
+    ) then
+        perform leoflow_core.reject('LF409',
+            'AirflowClearRunningTaskException: Disable ''prevent_running_task'' to proceed, or wait until the task is not running, queued, or scheduled state.',
+            'wait until the tasks are done, or allow clearing running ones');
+    end if;
+    if not p_dry_run then
+        perform leoflow_core.lower_watermark((select min(i.run_key) from unnest(v_refs) as i));
+        for v_run in select distinct i.run_key from unnest(v_refs) as i order by i.run_key loop
+            perform leoflow_core.clear_run_tasks(v_run, array(
+                select (i.run_key, i.task_idx, i.map_index)::leoflow_core.instance_ref from unnest(v_refs) as i where i.run_key = v_run
+            ), p_reset_runs);
+        end loop;
+        perform leoflow_core.write_audit('clear', p_user, p_dag_id, p_run_id => p_run_id, p_extra => jsonb_build_object(
+            'tasks', coalesce(p_tasks, 'null'), 'upstream', p_upstream, 'downstream', p_downstream, 'past', p_past,
+            'future', p_future, 'only_failed', p_only_failed, 'instances', cardinality(v_refs)
+        ));
+    end if;
+    return query select i.run_key, i.task_idx, i.map_index from unnest(v_refs) as i;
+end
+$$;
+comment on function leoflow.clear_tasks(
+    text, text, jsonb, boolean, boolean, boolean, boolean, boolean, boolean, boolean, boolean, boolean, text,
+    timestamptz, timestamptz, boolean
+) is 'Clears task instances so that they run again.';
+
+-- Makes sure that claims look at runs from this key on; holds the watermark until the end of the transaction.
+-- Locks: the watermark. Callers: clear_tasks, set_run_state.
+create or replace function leoflow_core.lower_watermark(p_run_key bigint) returns void language sql as $$
+    update leoflow_core.low_watermark as w set run_key = least(w.run_key, p_run_key)
+$$;
+comment on function leoflow_core.lower_watermark(bigint) is 'Makes sure that claims look at runs from this key on.';
+
+-- Clears instances of one run. Locks: as lock_run. Callers: clear_tasks.
+create or replace function leoflow_core.clear_run_tasks(
+    p_run_key bigint, p_instances leoflow_core.instance_ref[], p_reset_run boolean
+) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+    v_state leoflow.dag_run_state;
+begin
+    perform leoflow_core.lock_run(p_run_key);
+    perform leoflow_core.record_attempts(array(
+        select (t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref
+        from unnest(p_instances) as i
+        join leoflow_core.task_instance as t
+            on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+        where t.state is distinct from 'running' and t.state is distinct from 'restarting'
+    ), 'cleared');
+    delete from leoflow_core.gate_token as g
+    using unnest(p_instances) as i
+    join leoflow_core.task_instance as t
+        on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+    where g.run_key = i.run_key and g.task_idx = i.task_idx and g.map_index = i.map_index and t.state = 'queued';
+    update leoflow_core.task_instance_extra as x set next_method = null, next_kwargs = null
+    from unnest(p_instances) as i
+    where x.run_key = i.run_key and x.task_idx = i.task_idx and x.map_index = i.map_index and x.next_method is not null;
+    update leoflow_core.task_instance as t set
+        state = case when t.state in ('running', 'restarting') then 'restarting'::leoflow.task_instance_state end,
+        attempt_id = case when t.state in ('running', 'restarting') then t.attempt_id end,
+        max_tries = t.try_number + k.retries,
+        ready_key = null, gate_key = null, due_at = null, is_resumed = false, infra_retries = 0, reschedules = 0,
+        scheduled_at = null,
+        start_date = case when t.state in ('running', 'restarting') then t.start_date end,
+        end_date = null
+    from unnest(p_instances) as i, leoflow_core.task as k
+    where t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+        and k.version_key = t.version_key and k.task_idx = t.task_idx;
+    perform leoflow_core.recount_run(p_run_key);
+    update leoflow_core.dag_run as r set
+        clear_number = r.clear_number + 1,
+        queued_at = clock_timestamp(),
+        state = case when r.state in ('success', 'failed') and p_reset_run then 'queued' else r.state end,
+        start_date = case when r.state in ('success', 'failed') and p_reset_run then null else r.start_date end,
+        end_date = case when r.state in ('success', 'failed') and p_reset_run then null else r.end_date end,
+        updated_at = clock_timestamp()
+    where r.run_key = p_run_key
+    returning r.state into v_state;
+    if v_state = 'running' then
+        perform leoflow_core.evaluate_run(p_run_key);
+    end if;
+end
+$$;
+comment on function leoflow_core.clear_run_tasks(bigint, leoflow_core.instance_ref[], boolean) is
+'Clears instances of one run.';

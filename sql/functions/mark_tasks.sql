@@ -1,0 +1,78 @@
+-- Sets task instances to success, failed or skipped by an operator's hand (Airflow, mark_tasks.set_state): running
+-- attempts lose their place and are told to stop; what follows from the new states happens at once. Returns the
+-- instances concerned (those not in that state already); with p_dry_run nothing changes.
+-- Raises LF404, LF422.
+-- Locks: run by run as lock_run, then as propagate. Callers: operators, API, CLI.
+create or replace function leoflow.mark_tasks(
+    p_dag_id text,
+    p_run_id text,
+    p_tasks jsonb,
+    p_state text,
+    p_upstream boolean default false,
+    p_downstream boolean default false,
+    p_past boolean default false,
+    p_future boolean default false,
+    p_dry_run boolean default false,
+    p_user text default null
+) returns table (run_key bigint, task_idx int, map_index int)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_refs leoflow_core.instance_ref[];
+    v_run bigint;
+begin
+    if p_state is null or p_state not in ('success', 'failed', 'skipped') then
+        perform leoflow_core.reject('LF422', format('a task cannot be marked as %s', p_state), 'success, failed or skipped');
+    end if;
+    select array_agg((s.run_key, s.task_idx, s.map_index)::leoflow_core.instance_ref order by s.run_key, s.task_idx, s.map_index)
+    into v_refs
+    from leoflow_core.select_tasks(p_dag_id, p_run_id, p_tasks, p_upstream, p_downstream, p_past, p_future) as s
+    join leoflow_core.task_instance as t
+        on t.run_key = s.run_key and t.task_idx = s.task_idx and t.map_index = s.map_index
+    where t.state is distinct from p_state::leoflow.task_instance_state;
+    if v_refs is null then
+        return;
+    end if;
+    if not p_dry_run then
+        for v_run in select distinct i.run_key from unnest(v_refs) as i order by i.run_key loop
+            perform leoflow_core.mark_run_tasks(v_run, array(
+                select (i.run_key, i.task_idx, i.map_index)::leoflow_core.instance_ref from unnest(v_refs) as i where i.run_key = v_run
+            ), p_state::leoflow.task_instance_state);
+        end loop;
+        perform leoflow_core.write_audit(p_state, p_user, p_dag_id, p_run_id => p_run_id, p_extra => jsonb_build_object(
+            'tasks', coalesce(p_tasks, 'null'), 'upstream', p_upstream, 'downstream', p_downstream, 'past', p_past,
+            'future', p_future, 'instances', cardinality(v_refs)
+        ));
+    end if;
+    return query select i.run_key, i.task_idx, i.map_index from unnest(v_refs) as i;
+end
+$$;
+comment on function leoflow.mark_tasks(text, text, jsonb, text, boolean, boolean, boolean, boolean, boolean, text) is
+'Sets task instances to success, failed or skipped.';
+
+-- Sets instances of one run to a final state. Locks: as lock_run, then as propagate.
+-- Callers: mark_tasks, set_run_state.
+create or replace function leoflow_core.mark_run_tasks(
+    p_run_key bigint, p_instances leoflow_core.instance_ref[], p_state leoflow.task_instance_state
+) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+    perform leoflow_core.lock_run(p_run_key);
+    delete from leoflow_core.gate_token as g using unnest(p_instances) as i
+    where g.run_key = i.run_key and g.task_idx = i.task_idx and g.map_index = i.map_index;
+    update leoflow_core.task_instance as t set
+        state = p_state, ready_key = null, gate_key = null, due_at = null,
+        -- a live attempt loses its place; a finished one keeps its id
+        attempt_id = case when leoflow_core.is_final(t.state) then t.attempt_id end,
+        start_date = coalesce(t.start_date, clock_timestamp()), end_date = clock_timestamp()
+    from unnest(p_instances) as i
+    where t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index;
+    perform leoflow_core.recount_run(p_run_key);
+    if exists (select from leoflow_core.dag_run as r where r.run_key = p_run_key and r.state = 'running') then
+        perform leoflow_core.evaluate_run(p_run_key);
+        perform leoflow_core.end_run_if_done(p_run_key);
+    end if;
+end
+$$;
+comment on function leoflow_core.mark_run_tasks(bigint, leoflow_core.instance_ref[], leoflow.task_instance_state) is
+'Sets instances of one run to a final state.';

@@ -1,0 +1,106 @@
+-- Creates the weekly partitions of XComs, logs and the audit log for the coming weeks. Rows that came before their
+-- partition are in the default one, which is moved aside for it. Returns how many it created.
+-- Locks: the maintenance advisory lock, tried; an exclusive lock on the parent for a moment, given up after 2 s.
+-- Callers: scheduler.
+create or replace function leoflow_core.maintain_partitions(p_weeks int default 3) returns int language plpgsql as $$
+declare
+    v_week timestamptz := date_trunc('week', clock_timestamp(), 'UTC');
+    v_table text;
+    v_name text;
+    v_from text;
+    v_to text;
+    v_made int := 0;
+begin
+    if not pg_try_advisory_xact_lock(leoflow_core.lock_class('maintain'), 1) then
+        return 0;
+    end if;
+    perform set_config('lock_timeout', '2s', true);
+    foreach v_table in array array['xcom', 'task_log', 'audit_log'] loop
+        for i in 0 .. p_weeks loop
+            v_name := format('%s_%s', v_table, to_char((v_week + i * interval '7 days') at time zone 'UTC', 'YYYYMMDD'));
+            continue when to_regclass('leoflow_core.' || v_name) is not null;
+            if v_table = 'audit_log' then
+                v_from := (v_week + i * interval '7 days')::text;
+                v_to := (v_week + (i + 1) * interval '7 days')::text;
+            else
+                v_from := leoflow_core.run_key_at(v_week + i * interval '7 days')::text;
+                v_to := leoflow_core.run_key_at(v_week + (i + 1) * interval '7 days')::text;
+            end if;
+            perform leoflow_core.add_partition(v_table, v_name, v_from, v_to);
+            v_made := v_made + 1;
+        end loop;
+    end loop;
+    return v_made;
+end
+$$;
+comment on function leoflow_core.maintain_partitions(int) is 'Creates the weekly partitions of the coming weeks.';
+
+-- Adds one partition, taking its rows out of the default partition. Locks: the parent, exclusively, for a moment.
+-- Callers: maintain_partitions.
+create or replace function leoflow_core.add_partition(p_table text, p_name text, p_from text, p_to text) returns void
+language plpgsql as $$
+declare
+    v_key text := case p_table when 'audit_log' then 'created_at' else 'run_key' end;
+begin
+    execute format('create table leoflow_core.%I (like leoflow_core.%I including defaults)', p_name, p_table);
+    execute format(
+        'with moved as (delete from leoflow_core.%I where %I >= %L and %I < %L returning *) '
+        'insert into leoflow_core.%I select * from moved',
+        p_table || '_default', v_key, p_from, v_key, p_to, p_name
+    );
+    execute format(
+        'alter table leoflow_core.%I attach partition leoflow_core.%I for values from (%L) to (%L)',
+        p_table, p_name, p_from, p_to
+    );
+end
+$$;
+comment on function leoflow_core.add_partition(text, text, text, text) is 'Adds one partition.';
+
+-- Deletes what is older than p_keep: partitions as a whole, finished runs in batches of p_limit, retired workers,
+-- dead processes, expired tokens. Returns how many runs it deleted.
+-- Locks: the maintenance advisory lock, tried; as erase_runs; an exclusive lock on a dropped partition's parent.
+-- Callers: scheduler.
+create or replace function leoflow_core.retain(p_keep interval, p_limit int default 100) returns int
+language plpgsql as $$
+declare
+    v_before timestamptz := clock_timestamp() - p_keep;
+    v_runs bigint[];
+    v_partition record;
+begin
+    if p_keep <= interval '0' or not pg_try_advisory_xact_lock(leoflow_core.lock_class('maintain'), 2) then
+        return 0;
+    end if;
+    select array_agg(r.run_key) into v_runs from (
+        select r.run_key from leoflow_core.dag_run as r
+        where r.run_key < leoflow_core.run_key_at(v_before) and r.state in ('success', 'failed') and r.end_date < v_before
+        order by r.run_key limit p_limit
+    ) as r;
+    if v_runs is not null then
+        perform leoflow_core.erase_runs(v_runs);
+    end if;
+    perform set_config('lock_timeout', '2s', true);
+    for v_partition in
+        select c.relname, p.relname as parent
+        from pg_inherits as i
+        join pg_class as c on c.oid = i.inhrelid
+        join pg_class as p on p.oid = i.inhparent
+        join pg_namespace as n on n.oid = p.relnamespace and n.nspname = 'leoflow_core'
+        where p.relname in ('xcom', 'task_log', 'audit_log') and c.relname ~ '_[0-9]{8}$'
+            and to_date(right(c.relname, 8), 'YYYYMMDD') + 7 < (v_before at time zone 'UTC')::date
+    loop
+        -- runs still unfinished after p_keep hold on to their partition
+        continue when v_partition.parent <> 'audit_log' and exists (
+            select from leoflow_core.dag_run as r
+            where r.run_key < leoflow_core.run_key_at(
+                (to_date(right(v_partition.relname, 8), 'YYYYMMDD') + 7)::timestamp at time zone 'UTC'
+            )
+        );
+        execute format('drop table leoflow_core.%I', v_partition.relname);
+    end loop;
+    delete from leoflow_core.worker as w where w.reaped_at < v_before;
+    delete from leoflow_core.process as p where p.heartbeat_at < v_before;
+    delete from leoflow_core.revoked_token as t where t.exp < clock_timestamp();
+    return coalesce(cardinality(v_runs), 0);
+end
+$$;
+comment on function leoflow_core.retain(interval, int) is 'Deletes what is older than a time.';

@@ -1,0 +1,117 @@
+-- Computes every counter of a run anew from its instances' states: of undecided instances, of large joins, of the
+-- run's end. Used after an operator changed states.
+-- Locks: the caller holds all instances of the run and the run. Callers: clear_tasks, mark_tasks, set_run_state.
+create or replace function leoflow_core.recount_run(p_run_key bigint) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+    v_counted int;
+begin
+    delete from leoflow_core.join_counter as j where j.run_key = p_run_key;
+    -- from now on every instance counts: an operator may have made a successor final before its predecessor
+    update leoflow_core.task_instance as t set is_counted = true where t.run_key = p_run_key and not t.is_counted;
+
+    with counts as (
+        select
+            t.task_idx, t.map_index,
+            count(u.run_key) filter (where e.kind = 'd')::int as upstreams,
+            count(*) filter (where e.kind = 'd' and u.state = 'success')::int as n_success,
+            count(*) filter (where e.kind = 'd' and u.state = 'failed')::int as n_failed,
+            count(*) filter (where e.kind = 'd' and u.state = 'upstream_failed')::int as n_upstream_failed,
+            count(*) filter (where e.kind = 'd' and u.state = 'skipped')::int as n_skipped,
+            count(*) filter (where e.kind = 'd' and u.state = 'removed')::int as n_removed,
+            count(*) filter (
+                where (e.kind = 's' and u.state is distinct from 'success' and u.state is distinct from 'removed')
+                    or (e.kind = 't' and not leoflow_core.is_final(u.state))
+            )::int as extra_left
+        from leoflow_core.task_instance as t
+        left join leoflow_core.task_edge as e on e.version_key = t.version_key and e.downstream_idx = t.task_idx
+        left join leoflow_core.task_instance as u on u.run_key = p_run_key and u.task_idx = e.upstream_idx
+        where t.run_key = p_run_key
+        group by t.task_idx, t.map_index
+    )
+    update leoflow_core.task_instance as t set
+        upstreams = c.upstreams, up_success = c.n_success, up_failed = c.n_failed,
+        up_upstream_failed = c.n_upstream_failed, up_skipped = c.n_skipped, up_removed = c.n_removed,
+        extra_left = c.extra_left
+    from counts as c
+    where t.run_key = p_run_key and t.task_idx = c.task_idx and t.map_index = c.map_index
+        and (t.upstreams, t.up_success, t.up_failed, t.up_upstream_failed, t.up_skipped, t.up_removed, t.extra_left)
+            is distinct from (c.upstreams, c.n_success, c.n_failed, c.n_upstream_failed, c.n_skipped, c.n_removed, c.extra_left);
+
+    insert into leoflow_core.join_counter (
+        run_key, task_idx, map_index, slot, waiting, up_success, up_failed, up_upstream_failed, up_skipped, up_removed,
+        trigger_rule
+    )
+    select
+        p_run_key, t.task_idx, t.map_index, leoflow_core.slot_of(u.task_idx, u.map_index),
+        count(*) filter (where not leoflow_core.is_final(u.state)),
+        count(*) filter (where u.state = 'success'), count(*) filter (where u.state = 'failed'),
+        count(*) filter (where u.state = 'upstream_failed'), count(*) filter (where u.state = 'skipped'),
+        count(*) filter (where u.state = 'removed'), t.trigger_rule
+    from leoflow_core.task_instance as t
+    join leoflow_core.task_edge as e
+        on e.version_key = t.version_key and e.downstream_idx = t.task_idx and e.is_slotted and e.kind = 'd'
+    join leoflow_core.task_instance as u on u.run_key = p_run_key and u.task_idx = e.upstream_idx
+    where t.run_key = p_run_key
+    group by t.task_idx, t.map_index, leoflow_core.slot_of(u.task_idx, u.map_index), t.trigger_rule;
+
+    select count(*) filter (where not leoflow_core.is_final(t.state)) into v_counted
+    from leoflow_core.task_instance as t where t.run_key = p_run_key;
+    if v_counted > leoflow_core.slotting_threshold() then
+        insert into leoflow_core.join_counter (run_key, task_idx, map_index, slot, waiting, up_failed)
+        select
+            p_run_key, -1, -1, leoflow_core.slot_of(t.task_idx, t.map_index),
+            count(*) filter (where not leoflow_core.is_final(t.state)),
+            count(*) filter (where t.is_leaf and t.state in ('failed', 'upstream_failed'))
+        from leoflow_core.task_instance as t
+        where t.run_key = p_run_key
+        group by leoflow_core.slot_of(t.task_idx, t.map_index);
+    end if;
+    update leoflow_core.dag_run as r set
+        remaining = v_counted,
+        open_slots = (
+            select count(*) from leoflow_core.join_counter as j
+            where j.run_key = p_run_key and j.task_idx = -1 and j.waiting > 0
+        ),
+        failed_leaves = (
+            select count(*) from leoflow_core.task_instance as t
+            where t.run_key = p_run_key and t.is_leaf and t.state in ('failed', 'upstream_failed')
+        ),
+        updated_at = clock_timestamp()
+    where r.run_key = p_run_key;
+end
+$$;
+comment on function leoflow_core.recount_run(bigint) is 'Computes every counter of a run anew from its instances.';
+
+-- Whether a state is final. Locks: none. Callers: recount_run and everything that acts on unfinished instances.
+create or replace function leoflow_core.is_final(p_state leoflow.task_instance_state) returns boolean
+language sql immutable parallel safe as $$
+    select p_state is not null and p_state in ('success', 'failed', 'skipped', 'upstream_failed', 'removed')
+$$;
+comment on function leoflow_core.is_final(leoflow.task_instance_state) is 'Whether a state is final.';
+
+-- Locks a run for an operator's action: all its instances in key order, its counters, the run. A finish of the same
+-- run either has committed before or has counted nothing yet.
+-- Locks: as said. Callers: clear_tasks, mark_tasks, set_run_state, expire_runs, delete_run.
+create or replace function leoflow_core.lock_run(p_run_key bigint) returns void language plpgsql as $$
+begin
+    perform from leoflow_core.task_instance as t where t.run_key = p_run_key order by t.task_idx, t.map_index for update;
+    perform from leoflow_core.join_counter as j where j.run_key = p_run_key
+    order by j.task_idx, j.map_index, j.slot for update;
+    perform from leoflow_core.dag_run as r where r.run_key = p_run_key for update;
+end
+$$;
+comment on function leoflow_core.lock_run(bigint) is 'Locks a run for an operator''s action.';
+
+-- Ends a running run all of whose instances are final, after an operator changed states.
+-- Locks: the caller holds the run. Callers: mark_tasks, clear_tasks.
+create or replace function leoflow_core.end_run_if_done(p_run_key bigint) returns void language plpgsql as $$
+begin
+    if exists (
+        select from leoflow_core.dag_run as r where r.run_key = p_run_key and r.state = 'running' and r.remaining = 0
+    ) then
+        perform leoflow_core.end_runs(array[p_run_key]);
+    end if;
+end
+$$;
+comment on function leoflow_core.end_run_if_done(bigint) is 'Ends a running run all of whose instances are final.';

@@ -1,0 +1,79 @@
+-- Sets a run to success, failed or queued by an operator's hand (Airflow, mark_tasks.set_dag_run_state_to_*).
+-- success: unfinished instances become success. failed: started ones become failed, the others skipped. queued: it
+-- starts again; what is unfinished runs.
+-- Raises LF404, LF422. Returns the instances concerned; with p_dry_run nothing changes.
+-- Locks: as lock_run. Callers: operators, API, CLI, cancel_run.
+create or replace function leoflow.set_run_state(
+    p_dag_id text, p_run_id text, p_state text, p_dry_run boolean default false, p_user text default null
+) returns table (run_key bigint, task_idx int, map_index int)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_run bigint;
+begin
+    if p_state is null or p_state not in ('success', 'failed', 'queued') then
+        perform leoflow_core.reject('LF422', format('a run cannot be set to %s', p_state), 'success, failed or queued');
+    end if;
+    select r.run_key into v_run from leoflow_core.dag_run as r
+    join leoflow_core.dag as d on d.dag_key = r.dag_key
+    where d.dag_id = p_dag_id and r.run_id = p_run_id;
+    if not found then
+        perform leoflow_core.reject('LF404',
+            format('The DagRun with dag_id: `%s` and run_id: `%s` was not found', p_dag_id, p_run_id), null);
+    end if;
+    return query select v_run, t.task_idx, t.map_index from leoflow_core.task_instance as t
+    where t.run_key = v_run and p_state <> 'queued' and not leoflow_core.is_final(t.state);
+    if p_dry_run then
+        return;
+    end if;
+    if p_state = 'queued' then
+        perform leoflow_core.lower_watermark(v_run);
+        perform leoflow_core.lock_run(v_run);
+        perform leoflow_core.recount_run(v_run);
+        update leoflow_core.dag_run as r set
+            state = 'queued', queued_at = clock_timestamp(), start_date = null, end_date = null,
+            clear_number = r.clear_number + 1, updated_at = clock_timestamp()
+        where r.run_key = v_run and r.state <> 'running';
+    else
+        perform leoflow_core.stop_run(v_run, p_state::leoflow.dag_run_state);
+    end if;
+    perform leoflow_core.write_audit('dag_run_' || p_state, p_user, p_dag_id, p_run_id => p_run_id);
+end
+$$;
+comment on function leoflow.set_run_state(text, text, text, boolean, text) is 'Sets a run to success, failed or queued.';
+
+-- Cancels a run: it becomes failed, what runs is told to stop, what has not started is skipped.
+-- Raises LF404. Locks: as lock_run. Callers: operators, API, CLI.
+create or replace function leoflow.cancel_run(p_dag_id text, p_run_id text, p_user text default null) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform leoflow.set_run_state(p_dag_id, p_run_id, 'failed', false, p_user);
+end
+$$;
+comment on function leoflow.cancel_run(text, text, text) is 'Cancels a run.';
+
+-- Ends a run from outside. Its running attempts lose their place and are told to stop.
+-- Locks: as lock_run. Callers: set_run_state, expire_runs.
+create or replace function leoflow_core.stop_run(p_run_key bigint, p_state leoflow.dag_run_state) returns void
+language plpgsql as $$
+#variable_conflict use_column
+begin
+    perform leoflow_core.lock_run(p_run_key);
+    delete from leoflow_core.gate_token as g where g.run_key = p_run_key;
+    update leoflow_core.task_instance as t set
+        state = case
+            when p_state = 'success' then 'success'
+            when t.state in ('running', 'restarting', 'queued', 'deferred', 'up_for_reschedule', 'up_for_retry') then 'failed'
+            else 'skipped' end::leoflow.task_instance_state,
+        ready_key = null, gate_key = null, due_at = null, attempt_id = null,
+        start_date = coalesce(t.start_date, clock_timestamp()), end_date = clock_timestamp()
+    where t.run_key = p_run_key and not leoflow_core.is_final(t.state);
+    perform leoflow_core.recount_run(p_run_key);
+    update leoflow_core.dag_run as r set
+        state = p_state, end_date = clock_timestamp(), start_date = coalesce(r.start_date, clock_timestamp()),
+        updated_at = clock_timestamp()
+    where r.run_key = p_run_key;
+    delete from leoflow_core.join_counter as j where j.run_key = p_run_key;
+end
+$$;
+comment on function leoflow_core.stop_run(bigint, leoflow.dag_run_state) is 'Ends a run from outside.';
