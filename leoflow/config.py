@@ -86,6 +86,20 @@ class WorkerSettings(Section):
     )
 
 
+class LiteSettings(Section):
+    """The product on one machine."""
+
+    pause_new_dags: bool | None = Field(
+        None,
+        description="Whether DAGs are paused when they first appear; unset: those of a plain folder of Airflow DAG "
+        "files are, as in Airflow, those of Leoflow projects are not.",
+    )
+    workspace: Path | None = Field(
+        None, description="What `leoflow lite` without a PATH runs; unset: the current directory."
+    )
+    parallel_loads: int = Field(2, ge=1, description="DAG files hot reload loads at the same time.")
+
+
 class Settings(BaseSettings):
     """All settings. Environment variables are upper case with prefix `LEOFLOW_`, groups joined by `__`."""
 
@@ -107,6 +121,7 @@ class Settings(BaseSettings):
     environments: EnvironmentSettings = EnvironmentSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     retention: RetentionSettings = RetentionSettings()
+    lite: LiteSettings = LiteSettings()
 
     @classmethod
     def settings_customise_sources(

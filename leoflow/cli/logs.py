@@ -1,20 +1,28 @@
 """Logging of commands and processes."""
 
 import logging
+import os
 import sys
 from typing import TextIO
 
 import structlog
 
 
-def configure_logging(*, debug: bool = False, stream: TextIO | None = None) -> None:
+def debugging() -> bool:
+    """Whether the user asked for details: `--debug` anywhere on the command line, or LEOFLOW_DEBUG."""
+    return "--debug" in sys.argv or bool(os.environ.get("LEOFLOW_DEBUG"))
+
+
+def configure_logging(*, debug: bool = False, quiet: bool = False, stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's records to `stream` (default: stderr).
+
+    Everything from INFO on; with `debug` everything, with `quiet` only warnings and errors.
 
     People at a terminal get readable lines, everyone else one JSON object per line. Commands that print data use
     stderr, long-running processes stdout.
     """
     target = stream or sys.stderr
-    level = logging.DEBUG if debug else logging.INFO
+    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -63,6 +63,8 @@ class LazyGroup(TyperGroup):
 
 
 def _load(name: str, lazy: Lazy) -> Any:
+    # Nothing but data may reach stdout; the long-running processes configure their own logging.
+    importlib.import_module("leoflow.cli.logs").configure_logging(debug=_debug(), quiet=True)
     group = typer.main.get_group(importlib.import_module(lazy.module).app)
     return group.commands[name] if lazy.single else group
 
@@ -90,19 +92,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; the console script's entry point."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
-    debug = "--debug" in options or bool(os.environ.get("LEOFLOW_DEBUG"))
     if "--debug" in options:
         given.remove("--debug")
+        os.environ["LEOFLOW_DEBUG"] = "1"
     try:
         result = app(args=given, prog_name="leoflow", standalone_mode=False)
     except KeyboardInterrupt:
         return _report("interrupted", "", 130)
     except Exception as error:
-        if debug:
+        if _debug():
             raise
         return _explain(error)
     sys.stdout.flush()
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _debug() -> bool:
+    return bool(os.environ.get("LEOFLOW_DEBUG"))
 
 
 def _explain(error: Exception) -> int:

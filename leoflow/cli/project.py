@@ -1,19 +1,17 @@
 """`leoflow init`, `validate` and `compile`: a project on its own, without a server."""
 
 import asyncio
-import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
-from rich.console import Console
-from rich.table import Table
 
+from leoflow.cli.output import Output, OutputOption, print_document, print_rows
+from leoflow.cli.progress import progress
 from leoflow.compiler import (
     CompiledDag,
     CompileError,
@@ -29,19 +27,14 @@ from leoflow.compiler.errors import shown
 from leoflow.compiler.image import Builder, build, find_builder, image_reference
 from leoflow.compiler.scaffold import scaffold
 from leoflow.config import Settings, load_settings
-from leoflow.environments import ensure
+from leoflow.environments import Progress, ensure
 from leoflow.errors import ExitCode, LeoflowError
 from leoflow.spec import canonical_bytes
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
 
-class Output(StrEnum):
-    """How data is printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
+_COLUMNS = ("dag_id", "tasks", "schedule", "content_hash", "file")
 
 
 class BuilderName(StrEnum):
@@ -52,10 +45,9 @@ class BuilderName(StrEnum):
 
 
 PathArgument = Annotated[Path, typer.Argument(help="A project, a directory of projects or DAG files, or one .py file.")]
-OutputOption = Annotated[Output | None, typer.Option("--output", help="How to print; table on a terminal, else json.")]
 
 
-@app.command(epilog="Example: leoflow init my_dag")
+@app.command("init", epilog="Example: leoflow init my_dag")
 def init(
     path: Annotated[Path, typer.Argument(help="The directory of the new project.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
@@ -66,11 +58,11 @@ def init(
     print(f"run it: leoflow run {path}", file=sys.stderr)
 
 
-@app.command(epilog="Example: leoflow validate examples/etl_daily")
-def validate(path: PathArgument = Path(), output: OutputOption = None) -> None:
+@app.command("validate", epilog="Example: leoflow validate examples/etl_daily")
+def validate(path: PathArgument = Path(), output: OutputOption = Output.TABLE) -> None:
     """Check a project without running its tasks: files, settings, DAGs."""
     reports = asyncio.run(_report(path, load_settings(), CompileOptions()))
-    _print(_document(reports), output, _table(reports))
+    _print(_document(reports), output, _COLUMNS)
     _fail(reports)
 
 
@@ -85,7 +77,7 @@ def compile_(
     build_: Annotated[bool, typer.Option("--build", help="Build the image.")] = False,
     push: Annotated[bool, typer.Option("--push", help="Build and push the image.")] = False,
     builder: Annotated[BuilderName | None, typer.Option(help="What builds it; default: what is installed.")] = None,
-    output: OutputOption = None,
+    output: Annotated[Output, typer.Option("--output", help="table, json or yaml.", show_choices=False)] = Output.TABLE,
 ) -> None:
     """Write dag.json for each DAG, and build the image with --build or --push."""
     settings = load_settings()
@@ -96,7 +88,7 @@ def compile_(
     document = _document(reports)
     for dag in document["dags"]:
         dag["path"] = str(written[dag["dag_id"]]) if dag["dag_id"] in written else None
-    _print(document, output, _table(reports, written))
+    _print(document, output, (*_COLUMNS, "path"))
     _fail(reports)
 
 
@@ -126,7 +118,7 @@ async def _compile_with_image(
     tree = project.tree()
     reference = await image_reference(project, image=options.image, dag_version=options.dag_version, tree=tree)
     chosen = CompileOptions(image=reference, dag_version=options.dag_version, limits=options.limits)
-    report = await _report_one(project, settings, chosen)
+    report = await _report_one(project, settings, chosen, _tell)
     if not report.errors:
         spec = project.environment
         await build(
@@ -144,16 +136,18 @@ async def _compile_with_image(
 
 
 async def _report(path: Path, settings: Settings, options: CompileOptions) -> list[ProjectReport]:
-    return _with_duplicates([await _report_one(project, settings, options) for project in discover(path)])
+    projects = discover(path)
+    with progress(f"compile {path}") as tell:
+        reports = [await _report_one(project, settings, options, tell) for project in projects]
+    return _with_duplicates(reports)
 
 
-async def _report_one(project: Project, settings: Settings, options: CompileOptions) -> ProjectReport:
+async def _report_one(project: Project, settings: Settings, options: CompileOptions, tell: Progress) -> ProjectReport:
     if project.error:
         return ProjectReport(project, (), (project.error,))
-    with Console(stderr=True).status(f"compiling {project.name}") as status:
-        environment = await ensure(project.environment, settings.home, status.update)
-        loader = SubprocessLoader(environment.python, home=settings.home / "airflow")
-        return await report_project(project, loader, options=options)
+    environment = await ensure(project.environment, settings.home, tell)
+    loader = SubprocessLoader(environment.python, home=settings.home / "airflow")
+    return await report_project(project, loader, options=options)
 
 
 def _with_duplicates(reports: list[ProjectReport]) -> list[ProjectReport]:
@@ -224,30 +218,15 @@ def _dag(dag: CompiledDag) -> dict[str, Any]:
     }
 
 
-def _table(reports: list[ProjectReport], written: dict[str, Path] | None = None) -> Callable[[], Table]:
-    def make() -> Table:
-        columns = ("DAG", "Tasks", "Schedule", "Content hash", "Written to" if written is not None else "File")
-        table = Table(*columns, box=None, pad_edge=False)
-        for dag in _document(reports)["dags"]:
-            place = written.get(dag["dag_id"], "") if written is not None else dag["file"]
-            row = (dag["dag_id"], str(dag["tasks"]), dag["schedule"] or "", dag["content_hash"][:12], str(place))
-            table.add_row(*row)
-        return table
-
-    return make
-
-
-def _print(document: dict[str, Any], output: Output | None, table: Callable[[], Table]) -> None:
-    chosen = output or (Output.TABLE if sys.stdout.isatty() else Output.JSON)
+def _print(document: dict[str, Any], output: Output, columns: tuple[str, ...]) -> None:
     for dag in document["dags"]:
         for warning in dag["warnings"]:
             print(f"warning: {dag['dag_id']}: {warning}", file=sys.stderr)
-    if chosen is Output.TABLE:
-        Console().print(table())
-    elif chosen is Output.JSON:
-        print(json.dumps(document, ensure_ascii=False))
+    if output is Output.TABLE:
+        rows = [{**dag, "content_hash": dag["content_hash"][:12]} for dag in document["dags"]]
+        print_rows(rows, output, columns=columns)
     else:
-        print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), end="")
+        print_document(document, output)
 
 
 def _tell(line: str) -> None:

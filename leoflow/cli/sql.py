@@ -93,6 +93,10 @@ def _explain(error: psycopg.Error, query: str, timeout: float) -> Exception:
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         what = error.diag.message_primary or "permission denied"
         return LeoflowError(what, hint="`\\d` lists the views; `leoflow db shell` opens psql with all rights")
+    if "multiple commands" in str(error):
+        return LeoflowError(
+            "one statement at a time", hint="the console (`leoflow sql` without argument) takes several"
+        )
     if error.sqlstate is None:
         return error
     position = error.diag.statement_position
@@ -105,7 +109,8 @@ def _explain(error: psycopg.Error, query: str, timeout: float) -> Exception:
 
 async def _show(connection: AsyncConnection[Any], query: str, output: Output, timeout: float) -> None:
     columns, rows = await read(connection, query, timeout)
-    print_rows(rows, output, columns=columns)
+    if columns:
+        print_rows(rows, output, columns=columns)
 
 
 async def _console(connection: AsyncConnection[Any], output: Output, timeout: float) -> None:

@@ -105,10 +105,10 @@ def list_files(root: Path, *, exclude: Sequence[str] = ()) -> Iterator[str]:
             path = prefix + entry.name
             if entry.name.startswith(".") or excluded(path, patterns):
                 continue
-            if entry.is_dir():
-                if not (directory / entry.name / "pyvenv.cfg").exists():
-                    pending.append((directory / entry.name, f"{path}/"))
-            elif entry.is_file():
+            kind = _kind(entry)
+            if kind == "directory" and not (directory / entry.name / "pyvenv.cfg").exists():
+                pending.append((directory / entry.name, f"{path}/"))
+            elif kind == "file":
                 yield path
 
 
@@ -131,6 +131,13 @@ def _included(path: str, include: Sequence[str]) -> bool:
         if prefix in ("", ".") or path == prefix or path.startswith(f"{prefix}/"):
             return True
     return False
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        return "directory" if entry.is_dir() else "file" if entry.is_file() else "other"
+    except OSError:  # a link to itself
+        return "other"
 
 
 def _first_visit(directory: Path, seen: set[tuple[int, int]]) -> bool:

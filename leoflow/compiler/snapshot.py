@@ -1,6 +1,7 @@
 """Keeps the sources of a project as they are now, where later edits cannot reach them."""
 
 import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -20,7 +21,6 @@ def snapshot(project: Project, home: Path) -> Path:
     A project that is edited meanwhile is copied again.
     """
     bundles = home / "bundles"
-    bundles.mkdir(parents=True, exist_ok=True)
     for _ in range(ATTEMPTS):
         tree = project.tree()
         final = bundles / tree.hash()
@@ -28,13 +28,17 @@ def snapshot(project: Project, home: Path) -> Path:
             return final
         temporary = bundles / f".{uuid.uuid4().hex}"
         try:
+            bundles.mkdir(parents=True, exist_ok=True)
             if _copy(tree, temporary):
                 _publish(temporary, final)
                 return final
         except OSError as error:
-            hint = "Free some space." if error.errno in (28, 122) else "Check the permissions of LEOFLOW_HOME."
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise CompileError(
-                f"cannot keep a copy of the project: {error.strerror}", root=project.root, rule="snapshot", hint=hint
+                f"cannot keep a copy of the project: {error.strerror}",
+                root=project.root,
+                rule="snapshot",
+                hint="Free some space." if full else f"Check {bundles} and its permissions.",
             ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,32 +34,34 @@ class SubprocessLoader:
 
     async def load(self, request: LoadRequest) -> LoadResult:
         """See `DagLoader.load`."""
-        ours, theirs = os.pipe(), os.pipe()
+        question, answer, output = os.pipe(), os.pipe(), os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
                 self._python,
                 "-u",
                 BOOTSTRAP,
                 "loading",
-                str(ours[0]),
-                str(theirs[1]),
+                str(question[0]),
+                str(answer[1]),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                pass_fds=(ours[0], theirs[1]),
+                stdout=output[1],
+                stderr=output[1],
+                pass_fds=(question[0], answer[1]),
                 start_new_session=True,
                 env=self._environment(),
             )
         except OSError as error:
-            _close(ours[1], theirs[0])
+            _close(question[1], answer[0], output[0])
             raise request.error(
                 f"cannot start {self._python}: {error.strerror}", rule="environment", hint="Run `leoflow doctor`."
             ) from error
         finally:
-            _close(ours[0], theirs[1])
-        os.write(ours[1], json.dumps({**request.message(), "memory_bytes": request.limits.memory_bytes}).encode())
-        _close(ours[1])
-        return await _Conversation(process, theirs[0], request).run()
+            _close(question[0], answer[1], output[1])
+        message = {**request.message(), "memory_bytes": request.limits.memory_bytes}
+        with contextlib.suppress(BrokenPipeError):
+            os.write(question[1], json.dumps(message).encode())
+        _close(question[1])
+        return await _Conversation(process, request).run(answer[0], output[0])
 
     def _environment(self) -> dict[str, str]:
         environ = os.environ if self._environ is None else self._environ
@@ -78,7 +80,6 @@ class _Conversation:
     """One loading process: reads its answer and its output, and ends it and all it started."""
 
     process: asyncio.subprocess.Process
-    descriptor: int
     request: LoadRequest
     answer: bytearray = field(default_factory=bytearray)
     first: bytearray = field(default_factory=bytearray)
@@ -86,22 +87,21 @@ class _Conversation:
     printed: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self) -> LoadResult:
-        reader = asyncio.create_task(self._read_answer())
-        drain = asyncio.create_task(self._read_output())
+    async def run(self, answer: int, output: int) -> LoadResult:
+        reader = asyncio.create_task(_read(answer, self._take_answer))
+        drain = asyncio.create_task(_read(output, self._take_output))
         exit_ = asyncio.create_task(self.process.wait())
         try:
             await self._wait(exit_, drain)
-            status = exit_.result()
-            # Something it left behind may keep the pipes open; what it wrote before it ended is in them already.
-            await asyncio.wait({reader, drain}, timeout=1)
         finally:
+            # What it started ends with it; then nothing keeps the pipes open, and what it wrote is in them.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+            status = await exit_
+            await asyncio.wait({reader, drain}, timeout=1)
             for task in (reader, drain):
                 task.cancel()
             await asyncio.wait({reader, drain})
-            await exit_
         if len(self.answer) > self.request.limits.result_bytes:
             raise loader.too_large(self.request)
         if not self.answer.strip():
@@ -132,31 +132,33 @@ class _Conversation:
             if self.printed > limits.output_bytes:
                 raise loader.too_loud(self.request, self.output())
 
-    async def _read_answer(self) -> None:
-        stream = asyncio.StreamReader()
-        loop = asyncio.get_running_loop()
-        pipe = os.fdopen(self.descriptor, "rb", 0)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
-        try:
-            while chunk := await stream.read(1 << 16):
-                self.ready.set()
-                self.answer += chunk
-                if len(self.answer) > self.request.limits.result_bytes:
-                    return
-        finally:
-            transport.close()
+    def _take_answer(self, chunk: bytes) -> bool:
+        self.ready.set()
+        self.answer += chunk
+        return len(self.answer) <= self.request.limits.result_bytes
 
-    async def _read_output(self) -> None:
-        assert self.process.stdout is not None
-        while chunk := await self.process.stdout.read(1 << 16):
-            self.printed += len(chunk)
-            room = KEPT_OUTPUT - len(self.first)
-            self.first += chunk[:room]
-            self.last = (self.last + chunk[max(room, 0) :])[-KEPT_OUTPUT:]
-            if self.printed > self.request.limits.output_bytes:
-                return
+    def _take_output(self, chunk: bytes) -> bool:
+        self.printed += len(chunk)
+        room = KEPT_OUTPUT - len(self.first)
+        self.first += chunk[:room]
+        self.last = (self.last + chunk[max(room, 0) :])[-KEPT_OUTPUT:]
+        return self.printed <= self.request.limits.output_bytes
 
     def output(self) -> str:
         """Return the beginning and the end of what the process printed."""
         cut = b"\n[...]\n" if self.printed > len(self.first) + len(self.last) else b""
         return (self.first + cut + self.last).decode("utf-8", "replace")
+
+
+async def _read(descriptor: int, take: Callable[[bytes], bool]) -> None:
+    """Hand what comes out of a pipe to `take` until the end, or until it has enough; closes the descriptor."""
+    stream = asyncio.StreamReader()
+    pipe = os.fdopen(descriptor, "rb", 0)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
+    try:
+        while chunk := await stream.read(1 << 16):
+            if not take(chunk):
+                return
+    finally:
+        transport.close()

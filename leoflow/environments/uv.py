@@ -17,6 +17,8 @@ Progress = Callable[[str], None]
 """Told one line per step of long work."""
 
 _STEPS = ("Resolved", "Prepared", "Downloading", "Downloaded", "Building", "Built", "Installed", "Bytecode compiled")
+_SYSTEM_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+_CERTIFICATE_VARIABLES = ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PIP_FILES = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf")
 
 
@@ -85,6 +87,9 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     dropped = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT")
     kept = {name: value for name, value in environ.items() if name not in dropped}
     kept["NO_COLOR"] = "1"
+    if Path(_SYSTEM_CERTIFICATES).is_file() and not any(name in kept for name in _CERTIFICATE_VARIABLES):
+        # Company networks put their own authority there; uv would only trust the ones it was built with.
+        kept["UV_SYSTEM_CERTS"] = kept["UV_NATIVE_TLS"] = "1"
     has_index = any(name in kept for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_CONFIG_FILE"))
     index = _pip_setting(environ, "index-url")
     if index and not has_index:

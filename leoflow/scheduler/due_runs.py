@@ -54,9 +54,16 @@ class Due:
         )
 
     def after(self, last: DataInterval | None, now: datetime) -> RunInfo | None:
-        """The run that follows `last`."""
+        """The run that follows `last`, never with its logical date.
+
+        Airflow's `@continuous` without a start date proposes the first run's date again, and hangs.
+        """
         restriction = Restriction(self.start_date, self.end_date, self.catchup)
-        return timetable_of(self.schedule).next_run(last, restriction, now)
+        run = timetable_of(self.schedule).next_run(last, restriction, now)
+        if run is None or last is None or run.logical_date != last.start:
+            return run
+        start = run.logical_date + timedelta(microseconds=1)
+        return RunInfo.of(start, max(start, run.interval.end))
 
     def to_create(self) -> RunInfo | None:
         """The stored next run; without catch-up, when a later one is due as well, the latest due one."""

@@ -13,15 +13,15 @@ SQL = load("scheduler")
 
 
 class Heartbeat(Service):
-    """Upserts one row per process."""
+    """Upserts one row per role of this process."""
 
     name: ClassVar[str] = "heartbeat"
 
-    def __init__(self, pool: Pool, settings: SchedulerSettings, *, kind: str) -> None:
+    def __init__(self, pool: Pool, settings: SchedulerSettings, *, kinds: tuple[str, ...]) -> None:
         super().__init__()
         self._pool = pool
         self._seconds = settings.heartbeat_seconds
-        self._identity = (kind, socket.gethostname(), os.getpid())
+        self._identity = (socket.gethostname(), os.getpid(), list(kinds))
 
     async def work(self) -> float | None:
         """Write one heartbeat."""

@@ -17,9 +17,16 @@ log = structlog.get_logger(__name__)
 
 
 class Scheduler:
-    """Runs every service until cancelled. Any number may run on one database."""
+    """Runs every service until cancelled. Any number may run on one database.
 
-    def __init__(self, pool: Pool, dsn: str, settings: Settings, *, kind: str = "scheduler") -> None:
+    Args:
+        pool: connections for the services.
+        dsn: for the connections they keep to themselves.
+        settings: of the process.
+        kinds: the roles this process has in the health report.
+    """
+
+    def __init__(self, pool: Pool, dsn: str, settings: Settings, *, kinds: tuple[str, ...] = ("scheduler",)) -> None:
         self._dsn = dsn
         own = settings.scheduler
         self.services: list[Service] = [
@@ -27,7 +34,7 @@ class Scheduler:
             Timers(pool, own),
             Reaper(pool, own),
             Deadlines(pool, own),
-            Heartbeat(pool, own, kind=kind),
+            Heartbeat(pool, own, kinds=kinds),
         ]
         self._jobs = Jobs(dsn, settings.retention)
 
@@ -52,3 +59,9 @@ class Scheduler:
         for service in self.services:
             if channel is None or channel in service.channels:
                 service.wake()
+
+
+def timers_only(pool: Pool, settings: Settings) -> list[Service]:
+    """What a single run needs of the scheduler: retry times, lost leases, time-outs; no due runs of other DAGs."""
+    own = settings.scheduler
+    return [Timers(pool, own), Reaper(pool, own), Deadlines(pool, own)]

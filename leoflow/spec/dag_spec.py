@@ -36,7 +36,8 @@ TaskKind = Literal["python", "branch", "short_circuit", "sensor", "empty", "oper
 class SpecModel(BaseModel):
     """Unknown fields are errors: a newer compiler's file must not be half understood."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # NaN must reach the canonical form, which refuses it, instead of becoming null on the way.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 class Source(SpecModel):

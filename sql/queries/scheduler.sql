@@ -93,15 +93,16 @@ select leoflow_core.reap(%s);
 
 -- name: seconds_to_next_lease
 select extract(epoch from min(w.lease_until) - clock_timestamp())
-from leoflow_core.worker as w;
+from leoflow_core.worker as w
+where w.reaped_at is null;
 
 -- name: expire_runs
 select leoflow_core.expire_runs(%s);
 
 -- name: heartbeat
 insert into leoflow_core.process (kind, hostname, pid, heartbeat_at)
-values (%s, %s, %s, clock_timestamp())
-on conflict (kind, hostname, pid) do update set heartbeat_at = excluded.heartbeat_at;
+select k.kind, %s, %s, clock_timestamp() from unnest(%s::text []) as k (kind)
+on conflict (kind, hostname, pid) do update set heartbeat_at = excluded.heartbeat_at, ended_at = null;
 
 -- name: maintain_partitions
 select leoflow_core.maintain_partitions();

@@ -1,5 +1,6 @@
 """What Airflow checks when it bags a DAG, with the place of each mistake."""
 
+from pathlib import Path
 from typing import Any
 
 from leoflow.runtime.loading.dag_file import Lines
@@ -23,11 +24,12 @@ def check(dag: Any, lines: Lines, file: str) -> None:
     try:
         dag.validate()
     except Exception as error:
-        from pathlib import Path
-
         failure = explain(error, Path("/nowhere"), file)
+        about = (
+            f"DAG {dag.dag_id!r}, schedule {dag.schedule!r}" if failure.rule == "schedule" else f"DAG {dag.dag_id!r}"
+        )
         raise Failure(
-            f"DAG {dag.dag_id!r}: {failure.what}", file=place, line=line, rule=failure.rule, hint=failure.hint
+            f"{about}: {failure.what}", file=place, line=line, rule=failure.rule, hint=failure.hint
         ) from error
 
 

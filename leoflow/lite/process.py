@@ -1,0 +1,154 @@
+"""The composition root of Lite: what starts in which order, and what stops when."""
+
+import asyncio
+import contextlib
+import functools
+import socket
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from leoflow.api.app import create_app
+from leoflow.api.settings import ApiSettings
+from leoflow.config import Settings
+from leoflow.db import Pool, migrate, open_pool
+from leoflow.db.embedded import EmbeddedPostgres
+from leoflow.environments.airflow_ui import ensure_ui
+from leoflow.lite import lock
+from leoflow.lite.admin import ensure_admin
+from leoflow.lite.interpreters import Interpreters
+from leoflow.lite.local_worker import LocalWorker
+from leoflow.lite.registry import Registry
+from leoflow.lite.reload import Observer, Reloader
+from leoflow.lite.server import serve
+from leoflow.lite.stopping import stop_on_signals
+from leoflow.scheduler.scheduler import Scheduler
+from leoflow.supervision import Part, running
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a user needs to know once everything answers."""
+
+    url: str
+    path: Path
+    home: Path
+    slots: int
+    new_password: str | None
+
+
+class Terminal(Observer, Protocol):
+    """Shows a person what happens."""
+
+    def step(self, text: str) -> None:
+        """Something that may take a while begins, or goes on."""
+
+    def ready(self, facts: Ready) -> None:
+        """Everything answers."""
+
+    def stopping(self) -> None:
+        """Ctrl-C arrived."""
+
+
+async def run(settings: Settings, path: Path, terminal: Terminal) -> None:
+    """Run Lite on `path` until Ctrl-C.
+
+    Raises:
+        LeoflowError: it cannot start; what had started is stopped again.
+    """
+    postgres = None if settings.dsn else EmbeddedPostgres(settings.home, bin_dir=settings.postgres.bin_dir)
+
+    def force() -> None:
+        if postgres is not None:
+            postgres.kill()
+
+    async with stop_on_signals(terminal.stopping, force):
+        with lock.hold_home(settings.home) as held, contextlib.closing(lock.bind(settings.host, settings.port)) as port:
+            url = _url(settings.host, port.getsockname()[1])
+            lock.tell(held, url)
+            async with database(settings, postgres, terminal.step) as (dsn, pool):
+                await _serve(settings, path, dsn, pool, port, url, terminal)
+
+
+async def _serve(
+    settings: Settings, path: Path, dsn: str, pool: Pool, port: socket.socket, url: str, terminal: Terminal
+) -> None:
+    """Provision what is missing, start every part, say that it is ready, and go on until cancelled."""
+    password = await ensure_admin(pool, settings.home)
+    terminal.step("user interface")
+    ui = await ensure_ui(settings.home, terminal.step)
+    timeout = settings.environments.build_timeout_seconds
+    interpreters = Interpreters(settings.home, pool, timeout=timeout, progress=terminal.step)
+    terminal.step("Python environment")
+    await interpreters.python_of(None)
+    answers = asyncio.Event()
+    app = create_app(pool, ApiSettings(home=settings.home, host=settings.host, ui_directory=ui, lite=True))
+    worker = LocalWorker(settings, pool, dsn, interpreters)
+    interpreters.use(worker.loader)
+    registry = Registry(pool, paused=settings.lite.pause_new_dags)
+    parallel = settings.lite.parallel_loads
+    reloader = Reloader(path, settings.home, registry, interpreters.of_project, terminal, parallel)
+    parts: dict[str, Part] = {
+        "web server": functools.partial(serve, app, port, answers),
+        "scheduler": Scheduler(pool, dsn, settings, kinds=("scheduler", "dag_processor")).run,
+        "worker": worker.run,
+        "hot reload": reloader.run,
+    }
+    try:
+        async with running(parts):
+            await answers.wait()
+            terminal.ready(Ready(url, path, settings.home, worker.slots, password))
+            await asyncio.Event().wait()
+    finally:
+        await worker.close()
+
+
+@contextlib.asynccontextmanager
+async def database(
+    settings: Settings, postgres: EmbeddedPostgres | None, step: "Step", *, application_name: str = "leoflow-lite"
+) -> AsyncIterator[tuple[str, Pool]]:
+    """A migrated database and a pool on it. An embedded server is stopped in the end, however far it had started."""
+    step("database")
+    try:
+        dsn = await _uninterrupted(postgres.start()) if postgres is not None else settings.dsn
+        assert dsn is not None, "either a database or a server of our own"
+        await _uninterrupted(migrate.upgrade(dsn))
+        pool = await open_pool(
+            dsn,
+            max_size=settings.postgres.pool_max_size,
+            connect_timeout=settings.postgres.connect_timeout_seconds,
+            prepared_statements=settings.postgres.prepared_statements,
+            application_name=application_name,
+        )
+        try:
+            yield dsn, pool
+        finally:
+            await pool.close()
+    finally:
+        if postgres is not None:
+            await _uninterrupted(postgres.stop())
+
+
+class Step(Protocol):
+    """Told in a few words what begins."""
+
+    def __call__(self, text: str, /) -> None:
+        """Say it."""
+
+
+async def _uninterrupted(operation: Coroutine[Any, Any, T]) -> T:
+    """Await work that goes on in a thread whatever we do: a cancellation waits until it is over."""
+    task = asyncio.ensure_future(operation)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+def _url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "localhost", "::": "localhost", "127.0.0.1": "localhost", "::1": "localhost"}.get(host, host)
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"

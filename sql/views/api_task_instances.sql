@@ -1,0 +1,60 @@
+-- Contract: one row per task instance, named as Airflow's API names them; rendered_fields are left to the single read.
+-- A read ordered by (run_key, task_idx, map_index) walks the primary key. An instance that was never placed has no
+-- attempt yet; its id is then made from its key.
+-- Callers: the API's task instance resources.
+create or replace view leoflow_core.api_task_instances as
+select
+    i.run_key,
+    i.task_idx,
+    i.version_key,
+    coalesce(
+        i.attempt_id, md5(concat_ws('/', i.run_key, i.task_idx, i.map_index))::uuid
+    ) as id,
+    t.task_id,
+    d.dag_id,
+    r.run_id as dag_run_id,
+    i.map_index,
+    r.logical_date,
+    r.run_after,
+    r.data_interval_start,
+    r.data_interval_end,
+    i.start_date,
+    i.end_date,
+    extract(epoch from i.end_date - i.start_date)::float8 as duration,
+    i.state::text as state,
+    i.try_number,
+    i.max_tries,
+    coalesce(t.display_name, t.task_id) as task_display_name,
+    v.dag_display_name,
+    i.hostname,
+    x.unixname,
+    p.name as pool,
+    i.pool_slots,
+    q.name as queue,
+    i.priority as priority_weight,
+    t.operator,
+    coalesce(t.operator_name, t.operator) as operator_name,
+    i.queued_at as queued_when,
+    i.scheduled_at as scheduled_when,
+    i.pid,
+    null::text as executor,
+    '{}' as executor_config,
+    x.note,
+    x.rendered_map_index,
+    null::jsonb as trigger,
+    null::jsonb as triggerer_job,
+    v.dag_version,
+    v.version_number,
+    r.dag_key,
+    r.updated_at
+from leoflow_core.task_instance i
+join leoflow_core.dag_run r on r.run_key = i.run_key
+join leoflow_core.dag d on d.dag_key = r.dag_key
+join leoflow_core.task t on t.version_key = i.version_key and t.task_idx = i.task_idx
+join leoflow_core.api_dag_versions v on v.version_key = i.version_key
+join leoflow_core.pool p on p.pool_key = i.pool_key
+join leoflow_core.queue q on q.queue_key = i.queue_key
+left join leoflow_core.task_instance_extra x
+    on x.run_key = i.run_key and x.task_idx = i.task_idx and x.map_index = i.map_index;
+
+comment on view leoflow_core.api_task_instances is 'Task instances, as the API shows them.';
