@@ -26,8 +26,12 @@ begin
                 v_from := leoflow_core.run_key_at(v_week + i * interval '7 days')::text;
                 v_to := leoflow_core.run_key_at(v_week + (i + 1) * interval '7 days')::text;
             end if;
-            perform leoflow_core.add_partition(v_table, v_name, v_from, v_to);
-            v_made := v_made + 1;
+            begin
+                perform leoflow_core.add_partition(v_table, v_name, v_from, v_to);
+                v_made := v_made + 1;
+            exception when lock_not_available then
+                return v_made; -- busy: the next turn tries again
+            end;
         end loop;
     end loop;
     return v_made;
@@ -42,7 +46,8 @@ language plpgsql as $$
 declare
     v_key text := case p_table when 'audit_log' then 'created_at' else 'run_key' end;
 begin
-    execute format('create table leoflow_core.%I (like leoflow_core.%I including defaults)', p_name, p_table);
+    execute format('lock table leoflow_core.%I in share row exclusive mode', p_table);
+    execute format('create table leoflow_core.%I (like leoflow_core.%I including defaults including constraints)', p_name, p_table);
     execute format(
         'with moved as (delete from leoflow_core.%I where %I >= %L and %I < %L returning *) '
         'insert into leoflow_core.%I select * from moved',

@@ -1,0 +1,125 @@
+"""The reduce guarantee: a list in declaration order, null where there is no value, at any size."""
+
+import json
+import time
+
+import pytest
+
+from leoflow import engine
+from leoflow.engine import Outcome, XComValue
+from tests.sql.dags import Connection, dag, new_worker, run_of, run_state, scalar, states, task, unlimited
+
+pytestmark = pytest.mark.anyio
+
+
+def fan_in(width: int, rule: str = "all_success") -> dict[str, object]:
+    names = [f"trial{i:05}" for i in range(width)]
+    tasks = [task(name) for name in names]
+    tasks.append(task("best", *names, trigger_rule=rule, xcom_input={"scores": names[::-1]}))
+    return dag("search", tasks, max_active_tasks=100_000)
+
+
+async def finish_trials(conn: Connection, worker: int, states_of: dict[int, str]) -> None:
+    claimed = await engine.claim(conn, worker, 100_000)
+    for start in range(0, len(claimed), 500):
+        await engine.finish(
+            conn,
+            worker,
+            [
+                Outcome(
+                    one.ref,
+                    states_of.get(one.task_idx - 1, "success"),
+                    xcoms=(XComValue("return_value", str(one.task_idx - 1).encode()),)
+                    if states_of.get(one.task_idx - 1, "success") == "success"
+                    else (),
+                )
+                for one in reversed(claimed[start : start + 500])
+            ],
+        )
+
+
+@pytest.mark.parametrize("width", [1, 3, 64, 65, 200])
+async def test_reduce_keeps_declaration_order_when_trials_finish_backwards(connection: Connection, width: int) -> None:
+    await unlimited(connection)
+    worker = await new_worker(connection)
+    run = await run_of(connection, fan_in(width))
+    await finish_trials(connection, worker, {})
+    (best,) = await engine.claim(connection, worker, 10)
+    (param,) = await engine.reduce_values(connection, best.run_key, best.task_idx)
+    assert (param.param, param.slots, param.filled, best.has_reduce) == ("scores", width, width, True)
+    assert json.loads(param.value) == list(range(width))[::-1]
+    await engine.finish(connection, worker, [Outcome(best.ref, "success")])
+    assert await run_state(connection, run) == "success"
+
+
+@pytest.mark.parametrize("width", [4, 100])
+async def test_reduce_has_none_for_trials_that_failed_or_were_skipped(connection: Connection, width: int) -> None:
+    await unlimited(connection)
+    worker = await new_worker(connection)
+    run = await run_of(connection, fan_in(width, "all_done"))
+    await finish_trials(connection, worker, {0: "failed", 2: "skipped"})
+    (best,) = await engine.claim(connection, worker, 10)
+    (param,) = await engine.reduce_values(connection, best.run_key, best.task_idx)
+    assert json.loads(param.value)[::-1] == [None, 1, None, *range(3, width)]
+    cursor = await connection.execute(
+        'select slots, filled, "null", failed, skipped, waiting from leoflow.map_reduce where run_key = %s',
+        (run.run_key,),
+    )
+    assert await cursor.fetchone() == (width, width - 2, 0, 1, 1, 0)
+
+
+@pytest.mark.parametrize("width", [3, 100])
+async def test_the_first_failure_settles_an_intolerant_reducer_at_once(connection: Connection, width: int) -> None:
+    await unlimited(connection)
+    worker = await new_worker(connection)
+    run = await run_of(connection, fan_in(width))
+    claimed = await engine.claim(connection, worker, 1000)
+    await engine.finish(connection, worker, [Outcome(claimed[1].ref, "failed")])
+    assert (await states(connection, run))["best"] == "upstream_failed"
+    assert await run_state(connection, run) == "running"
+    await engine.finish(connection, worker, [Outcome(c.ref, "success") for c in claimed if c is not claimed[1]])
+    assert await run_state(connection, run) == "failed"
+
+
+@pytest.mark.parametrize("width", [3, 100])
+async def test_one_success_over_many_starts_at_the_first(connection: Connection, width: int) -> None:
+    await unlimited(connection)
+    worker = await new_worker(connection)
+    await run_of(connection, fan_in(width, "one_success"))
+    claimed = await engine.claim(connection, worker, 1000)
+    await engine.finish(connection, worker, [Outcome(claimed[0].ref, "skipped")])
+    assert await engine.claim(connection, worker, 10) == []
+    await engine.finish(connection, worker, [Outcome(claimed[1].ref, "success")])
+    assert [c.task_id for c in await engine.claim(connection, worker, 10)] == ["best"]
+
+
+async def test_clearing_a_trial_of_a_finished_wide_run_reduces_again(connection: Connection) -> None:
+    await unlimited(connection)
+    worker = await new_worker(connection)
+    run = await run_of(connection, fan_in(100, "all_done"))
+    await finish_trials(connection, worker, {7: "failed"})
+    await finish_trials(connection, worker, {})
+    assert await run_state(connection, run) == "success"
+    await engine.clear_tasks(connection, "search", run.run_id, only_failed=True, downstream=True)
+    await engine.clear_tasks(connection, "search", run.run_id, ["best"])
+    await finish_trials(connection, worker, {})
+    (best,) = await engine.claim(connection, worker, 10)
+    (param,) = await engine.reduce_values(connection, best.run_key, best.task_idx)
+    assert (best.try_number, param.filled) == (2, 100)
+    await engine.finish(connection, worker, [Outcome(best.ref, "success")])
+    assert await run_state(connection, run) == "success"
+
+
+async def test_ten_thousand_trials_reduce_in_one_round_trip(connection: Connection) -> None:
+    await unlimited(connection)
+    worker = await new_worker(connection)
+    run = await run_of(connection, fan_in(10_000))
+    await finish_trials(connection, worker, {})
+    (best,) = await engine.claim(connection, worker, 10)
+    started = time.perf_counter()
+    (param,) = await engine.reduce_values(connection, best.run_key, best.task_idx)
+    assert len(json.loads(param.value)) == param.filled == 10_000
+    assert time.perf_counter() - started < 5  # 0.06 s on a quiet machine; this only catches another plan
+    await engine.finish(connection, worker, [Outcome(best.ref, "success")])
+    assert await run_state(connection, run) == "success"
+    assert await scalar(connection, "select count(*) from leoflow_core.join_counter") == 0
