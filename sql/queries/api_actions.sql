@@ -46,10 +46,9 @@ order by a.run_key, a.task_idx, a.map_index
 -- name: mark
 select a.*
 from leoflow.mark_tasks(
-    p_dag_id => %(dag_id)s, p_run_id => %(run_id)s, p_task_ids => array[%(task_id)s::text],
-    p_map_indexes => array[%(map_index)s::int], p_state => %(new_state)s,
-    p_include_upstream => %(include_upstream)s, p_include_downstream => %(include_downstream)s,
-    p_include_past => %(include_past)s, p_include_future => %(include_future)s, p_dry_run => %(dry_run)s
+    p_dag_id => %(dag_id)s, p_run_id => %(run_id)s, p_tasks => %(tasks)s, p_state => %(new_state)s,
+    p_upstream => %(include_upstream)s, p_downstream => %(include_downstream)s, p_past => %(include_past)s,
+    p_future => %(include_future)s, p_dry_run => %(dry_run)s, p_user => %(user)s
 ) as touched
 join leoflow_core.api_task_instances a using (run_key, task_idx, map_index)
 order by a.run_key, a.task_idx, a.map_index
@@ -57,13 +56,11 @@ order by a.run_key, a.task_idx, a.map_index
 -- name: clear
 select a.*
 from leoflow.clear_tasks(
-    p_dag_id => %(dag_id)s, p_run_id => %(dag_run_id)s, p_task_ids => %(task_ids)s::text[],
-    p_map_indexes => %(map_indexes)s::int[], p_start_date => %(start_date)s, p_end_date => %(end_date)s,
-    p_only_failed => %(only_failed)s, p_only_running => %(only_running)s,
-    p_include_upstream => %(include_upstream)s, p_include_downstream => %(include_downstream)s,
-    p_include_past => %(include_past)s, p_include_future => %(include_future)s,
-    p_reset_dag_runs => %(reset_dag_runs)s, p_run_on_latest_version => %(run_on_latest_version)s,
-    p_prevent_running => %(prevent_running_task)s, p_dry_run => %(dry_run)s
+    p_dag_id => %(dag_id)s, p_run_id => %(dag_run_id)s, p_tasks => %(tasks)s, p_upstream => %(include_upstream)s,
+    p_downstream => %(include_downstream)s, p_past => %(include_past)s, p_future => %(include_future)s,
+    p_only_failed => %(only_failed)s, p_only_running => %(only_running)s, p_dry_run => %(dry_run)s,
+    p_reset_runs => %(reset_dag_runs)s, p_prevent_running => %(prevent_running_task)s, p_user => %(user)s,
+    p_start => %(start_date)s, p_end => %(end_date)s, p_latest_version => %(run_on_latest_version)s
 ) as touched
 join leoflow_core.api_task_instances a using (run_key, task_idx, map_index)
 order by a.run_key, a.task_idx, a.map_index
@@ -83,6 +80,3 @@ set note = excluded.note, note_user = excluded.note_user, note_at = excluded.not
 
 -- name: delete_instance
 select leoflow_core.api_delete_instance(%(dag_id)s, %(run_id)s, %(task_id)s, %(map_index)s)
-
--- name: wake
-select leoflow_core.wake_workers()

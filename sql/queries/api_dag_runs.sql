@@ -1,15 +1,3 @@
--- name: create
-select run_key, run_id
-from leoflow_core.create_run(
-    p_dag_id => %(dag_id)s, p_run_id => %(run_id)s, p_run_type => 'manual', p_logical_date => %(logical_date)s,
-    p_data_interval_start => %(data_interval_start)s, p_data_interval_end => %(data_interval_end)s,
-    p_run_after => %(run_after)s, p_conf => %(conf)s, p_triggered_by => %(triggered_by)s, p_user => %(user)s,
-    p_note => %(note)s
-)
-
--- name: wake
-select leoflow_core.wake_workers()
-
 -- name: state
 select r.state::text
 from leoflow_core.dag_run r
@@ -43,10 +31,35 @@ from leoflow_core.dag d
 where d.dag_key = r.dag_key and d.dag_id = %(dag_id)s and r.run_id = %(run_id)s
 
 -- name: mark_run
-select leoflow_core.api_mark_run(%(dag_id)s, %(run_id)s, %(state)s)
+select count(*)
+from leoflow.set_run_state(
+    p_dag_id => %(dag_id)s, p_run_id => %(run_id)s, p_state => %(state)s, p_user => %(user)s
+)
 
 -- name: clear_run
-select 1
+select a.*
+from leoflow.clear_tasks(
+    p_dag_id => %(dag_id)s, p_run_id => %(run_id)s, p_only_failed => %(only_failed)s, p_dry_run => %(dry_run)s,
+    p_latest_version => %(run_on_latest_version)s, p_user => %(user)s
+) as touched
+join leoflow_core.api_task_instances a using (run_key, task_idx, map_index)
+order by a.run_key, a.task_idx, a.map_index
+
+-- name: new_tasks
+-- The tasks of the current version that a run does not have.
+select t.task_id, coalesce(t.display_name, t.task_id) as task_display_name
+from leoflow_core.dag d
+join leoflow_core.dag_run r using (dag_key)
+join leoflow_core.task t on t.version_key = d.current_version_key
+where
+    d.dag_id = %(dag_id)s and r.run_id = %(run_id)s
+    and not exists (
+        select
+        from leoflow_core.task_instance i
+        join leoflow_core.task had on had.version_key = i.version_key and had.task_idx = i.task_idx
+        where i.run_key = r.run_key and had.task_id = t.task_id
+    )
+order by t.position
 
 -- name: delete
-select leoflow_core.api_delete_run(%(dag_id)s, %(run_id)s)
+select leoflow.delete_run(p_dag_id => %(dag_id)s, p_run_id => %(run_id)s, p_user => %(user)s)

@@ -34,11 +34,8 @@ left join leoflow_core.dag_version v on v.version_key = d.current_version_key
 left join leoflow_core.api_dag_versions s on s.version_key = d.current_version_key
 where a.dag_id = %(dag_id)s
 
--- name: set_paused
-select leoflow.set_paused(%(dag_id)s, %(is_paused)s)
-
 -- name: delete
-select leoflow_core.api_delete_dag(%(dag_id)s)
+select leoflow.delete_dag(p_dag_id => %(dag_id)s, p_user => %(user)s)
 
 -- name: favorite
 insert into leoflow_core.favorite (user_name, dag_key)

@@ -1,8 +1,5 @@
--- name: register
--- A version sent from elsewhere: its sources are in its image, no directory of this machine runs it.
-select registered.version_number, registered.is_new, v.version_id as id
-from leoflow_core.register_version(p_spec => %(spec)s, p_content_hash => %(content_hash)s) as registered
-join leoflow_core.dag_version v using (version_key)
+-- name: version_id
+select version_id from leoflow_core.dag_version where version_key = %(version_key)s
 
 -- name: spec
 select v.spec

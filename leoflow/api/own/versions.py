@@ -10,6 +10,7 @@ from leoflow.api.deps import Conn, Operator, Viewer
 from leoflow.api.public import audit, store
 from leoflow.api.public.criteria import Small
 from leoflow.db import queries
+from leoflow.engine.definitions import register_version
 from leoflow.spec import DagSpec, as_json, content_hash
 
 SQL = queries.load("api_own")
@@ -43,13 +44,13 @@ async def register_dag_version(dag_id: str, spec: DagSpec, response: Response, c
             "Send the file as `leoflow compile` wrote it.",
         )
     async with conn.transaction():
-        found = await store.row(conn, SQL.register, {"spec": store.jsonb(as_json(spec)), "content_hash": expected})
-        assert found is not None
-        extra = {"version_number": found["version_number"], "content_hash": expected, "is_new": found["is_new"]}
+        version = await register_version(conn, as_json(spec), content_hash=expected)
+        extra = {"version_number": version.version_number, "content_hash": expected, "is_new": version.is_new}
         await audit.record(conn, user, "register_dag_version", dag_id=dag_id, extra=extra)
-    if not found["is_new"]:
+        version_id = await store.value(conn, SQL.version_id, {"version_key": version.version_key})
+    if not version.is_new:
         response.status_code = 200
-    return {**found, "dag_id": dag_id, "content_hash": expected}
+    return {**extra, "dag_id": dag_id, "id": version_id}
 
 
 @router.get("/dags/{dag_id}/versions/{version_number}")

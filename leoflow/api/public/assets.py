@@ -98,8 +98,8 @@ async def get_asset_queued_events(asset_id: Key, _: Viewer) -> Any:
     raise HTTPException(404, f"Queue event with asset_id: `{asset_id}` was not found")
 
 
-@router.delete("/assets/{asset_id}/queuedEvents", tags=["Asset"])
-async def delete_asset_queued_events(asset_id: Key, _: Editor) -> Any:
+@router.delete("/assets/{asset_id}/queuedEvents", status_code=204, tags=["Asset"])
+async def delete_asset_queued_events(asset_id: Key, _: Editor) -> None:
     """Forget them."""
     raise HTTPException(404, f"Queue event with asset_id: `{asset_id}` was not found")
 
@@ -111,8 +111,8 @@ async def get_dag_asset_queued_events(dag_id: str, conn: Conn, _: Viewer) -> Any
     return {"queued_events": [], "total_entries": 0}
 
 
-@router.delete("/dags/{dag_id}/assets/queuedEvents", tags=["Asset"])
-async def delete_dag_asset_queued_events(dag_id: str, conn: Conn, _: Editor) -> Any:
+@router.delete("/dags/{dag_id}/assets/queuedEvents", status_code=204, tags=["Asset"])
+async def delete_dag_asset_queued_events(dag_id: str, conn: Conn, _: Editor) -> None:
     """Forget them."""
     await dag_or_404(conn, dag_id)
     raise HTTPException(404, f"Queue event with dag_id: `{dag_id}` was not found")
@@ -124,8 +124,8 @@ async def get_dag_asset_queued_event(dag_id: str, asset_id: Key, _: Viewer) -> A
     raise _no_queued(dag_id, asset_id)
 
 
-@router.delete("/dags/{dag_id}/assets/{asset_id}/queuedEvents", tags=["Asset"])
-async def delete_dag_asset_queued_event(dag_id: str, asset_id: Key, _: Editor) -> Any:
+@router.delete("/dags/{dag_id}/assets/{asset_id}/queuedEvents", status_code=204, tags=["Asset"])
+async def delete_dag_asset_queued_event(dag_id: str, asset_id: Key, _: Editor) -> None:
     """Forget it."""
     raise _no_queued(dag_id, asset_id)
 

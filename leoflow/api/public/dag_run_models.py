@@ -1,5 +1,6 @@
 """Bodies and answers of DAG runs."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ from leoflow.api.public.criteria import Moment, Number
 from leoflow.api.public.shapes import DagRunState, DagRunType, DagVersionResponse, Note, StrictBody
 
 # Airflow's default `allowed_run_id_pattern`.
-_RUN_ID = r"^[A-Za-z0-9_.~:+-]+$"
+_RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]+")
 MAX_RUN_ID = 250
 
 
@@ -49,8 +50,11 @@ class DAGRunCollectionResponse(BaseModel):
 
 
 def _run_id(value: str | None) -> str | None:
-    if value == "":
+    """An empty field of the trigger form means: make one up."""
+    if not value:
         return None
+    if not _RUN_ID.fullmatch(value):
+        raise ValueError(f"The run_id provided '{value}' does not match regex pattern '^{_RUN_ID.pattern}$'")
     return value
 
 

@@ -7,7 +7,7 @@ import anyio
 from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import Field
 
-from leoflow.api.deps import Conn, Connection, Editor, Pool, State, User, Viewer
+from leoflow.api.deps import Conn, Connection, Editor, Pool, State, Viewer
 from leoflow.api.encoding import NdjsonResponse
 from leoflow.api.filters import Where
 from leoflow.api.paging import MAXIMUM_PAGE_LIMIT, Cursor, Ordering, Page, Paged
@@ -25,6 +25,8 @@ from leoflow.api.public.dag_run_models import (
 from leoflow.api.public.lookup import dag_or_404, run_or_404
 from leoflow.api.public.task_instance_models import ClearTaskInstanceCollectionResponse
 from leoflow.db import queries
+from leoflow.engine.runs import create_run
+from leoflow.engine.workers import wake_workers
 
 SQL = queries.load("api_dag_runs")
 router = APIRouter(prefix="/dags/{dag_id}/dagRuns", tags=["DagRun"])
@@ -102,11 +104,24 @@ async def trigger_dag_run(dag_id: str, body: TriggerDAGRunPostBody, conn: Conn, 
     dag = await dag_or_404(conn, dag_id)
     _check_trigger(dag, body)
     async with conn.transaction():
-        run_id = await _create(conn, user, dag_id, body, _origin(request))
+        created = await create_run(
+            conn,
+            dag_id,
+            run_id=body.dag_run_id,
+            logical_date=body.logical_date,
+            data_interval_start=body.data_interval_start,
+            data_interval_end=body.data_interval_end,
+            run_after=body.run_after,
+            conf=body.conf,
+            triggered_by=_origin(request),
+            user=user.name,
+            note=body.note or None,
+            partition_key=body.partition_key,
+        )
         extra = {**body.model_dump(mode="json", exclude_unset=True), "method": "POST"}
-        await audit.record(conn, user, "trigger_dag_run", dag_id=dag_id, run_id=run_id, extra=extra)
-    await store.execute(conn, SQL.wake)
-    return await run_or_404(conn, dag_id, run_id)
+        await audit.record(conn, user, "trigger_dag_run", dag_id=dag_id, run_id=created.run_id, extra=extra)
+    await wake_workers(conn)
+    return await run_or_404(conn, dag_id, created.run_id)
 
 
 @router.get("/{dag_run_id}", response_model=DAGRunResponse)
@@ -130,13 +145,12 @@ async def patch_dag_run(
     names = {"dag_id": dag_id, "run_id": dag_run_id}
     async with conn.transaction():
         if changes.get("state") is not None:
-            await store.execute(conn, SQL.mark_run, {**names, "state": changes["state"]})
+            await store.execute(conn, SQL.mark_run, {**names, "state": changes["state"], "user": user.name})
         if "note" in changes:
             await store.execute(conn, SQL.set_note, {**names, "note": changes["note"] or None, "user": user.name})
-        await audit.record(
-            conn, user, "patch_dag_run", dag_id=dag_id, run_id=dag_run_id, extra={**changes, "method": "PATCH"}
-        )
-    await store.execute(conn, SQL.wake)
+            extra = {"note": changes["note"], "method": "PATCH"}
+            await audit.record(conn, user, "patch_dag_run", dag_id=dag_id, run_id=dag_run_id, extra=extra)
+    await wake_workers(conn)
     return await run_or_404(conn, dag_id, dag_run_id)
 
 
@@ -149,25 +163,30 @@ async def delete_dag_run(dag_id: str, dag_run_id: str, conn: Conn, user: Editor)
             400,
             f"The DagRun with dag_id: `{dag_id}` and run_id: `{dag_run_id}` cannot be deleted in {run['state']} state",
         )
-    names = {"dag_id": dag_id, "run_id": dag_run_id}
-    async with conn.transaction():
-        await store.execute(conn, SQL.delete, names)
-        await audit.record(conn, user, "delete_dag_run", dag_id=dag_id, run_id=dag_run_id, extra={"method": "DELETE"})
+    await store.execute(conn, SQL.delete, {"dag_id": dag_id, "run_id": dag_run_id, "user": user.name})
 
 
 @router.post("/{dag_run_id}/clear", response_model=ClearTaskInstanceCollectionResponse | DAGRunResponse)
 async def clear_dag_run(dag_id: str, dag_run_id: str, body: DAGRunClearBody, conn: Conn, user: Editor) -> Any:
-    """Run the tasks of a run again; a dry run answers which ones."""
+    """Run the tasks of a run again; a dry run answers which ones.
+
+    `only_new` asks for the tasks of the latest version that the run does not have. A run keeps its version, so there
+    are none to run; the dry run names them.
+    """
     await run_or_404(conn, dag_id, dag_run_id)
     names = {"dag_id": dag_id, "run_id": dag_run_id}
-    async with conn.transaction():
-        cleared = await store.rows(conn, SQL.clear_run, {**names, **body.model_dump()})
-        if body.dry_run:
-            return {"task_instances": cleared, "total_entries": len(cleared)}
-        extra = {**body.model_dump(), "method": "POST"}
-        await audit.record(conn, user, "clear_dag_run", dag_id=dag_id, run_id=dag_run_id, extra=extra)
-    await store.execute(conn, SQL.wake)
-    return await run_or_404(conn, dag_id, dag_run_id)
+    if body.only_new:
+        if not body.dry_run:
+            raise HTTPException(400, "A run keeps the version it began with; trigger a new run to run new tasks.")
+        found = await store.rows(conn, SQL.new_tasks, names)
+    else:
+        found = await store.rows(conn, SQL.clear_run, {**names, **body.model_dump(), "user": user.name})
+    if body.dry_run:
+        return ClearTaskInstanceCollectionResponse.model_validate(
+            {"task_instances": found, "total_entries": len(found)}
+        )
+    await wake_workers(conn)
+    return DAGRunResponse.model_validate(await run_or_404(conn, dag_id, dag_run_id))
 
 
 @router.get("/{dag_run_id}/wait")
@@ -219,20 +238,3 @@ def _origin(request: Request) -> str:
     """Tell the browser's requests from scripts: only the UI sends its own page as referer."""
     referer = request.headers.get("referer", "")
     return "ui" if referer.startswith(str(request.base_url)) and "/docs" not in referer else "rest_api"
-
-
-async def _create(conn: Connection, user: User, dag_id: str, body: TriggerDAGRunPostBody, origin: str) -> str:
-    created = await store.row(
-        conn,
-        SQL.create,
-        {
-            **body.model_dump(exclude={"conf", "dag_run_id", "partition_key"}),
-            "conf": store.jsonb(body.conf or {}),
-            "run_id": body.dag_run_id,
-            "dag_id": dag_id,
-            "triggered_by": origin,
-            "user": user.name,
-        },
-    )
-    assert created is not None
-    return str(created["run_id"])

@@ -12,11 +12,13 @@ from leoflow.api import file_tokens
 from leoflow.api.deps import Conn, Connection, CurrentUser, Editor, State, User, Viewer
 from leoflow.api.filters import Where
 from leoflow.api.paging import Ordering, Paged
-from leoflow.api.public import audit, store
+from leoflow.api.public import store
 from leoflow.api.public.criteria import Bounds, Pattern, moments, pattern, states
 from leoflow.api.public.lookup import dag_or_404, no_dag
 from leoflow.api.public.shapes import DagRunState, DagRunType, DagTagResponse, DagVersionResponse, StrictBody
 from leoflow.db import queries
+from leoflow.engine.runs import set_paused
+from leoflow.engine.workers import wake_workers
 
 SQL = queries.load("api_dags")
 router = APIRouter(prefix="/dags", tags=["DAG"])
@@ -209,7 +211,8 @@ async def patch_dags(
     async with conn.transaction():
         found, total = await store.listing(conn, "leoflow_core.api_dags d", filters.where(), ORDER.parse(None), page)
         for dag in found:
-            await _pause(conn, user, dag["dag_id"], body.is_paused)
+            await set_paused(conn, dag["dag_id"], body.is_paused, user=user.name)
+    await wake_workers(conn)
     changed = [{**shown(dag, state), "is_paused": body.is_paused} for dag in found]
     return {"dags": changed, "total_entries": total}
 
@@ -241,8 +244,8 @@ async def patch_dag(
     """Pause or unpause a DAG."""
     _check_mask(update_mask)
     await dag_or_404(conn, dag_id)
-    async with conn.transaction():
-        await _pause(conn, user, dag_id, body.is_paused)
+    await set_paused(conn, dag_id, body.is_paused, user=user.name)
+    await wake_workers(conn)
     return shown(await dag_or_404(conn, dag_id), state)
 
 
@@ -250,9 +253,7 @@ async def patch_dag(
 async def delete_dag(dag_id: str, conn: Conn, user: Editor) -> None:
     """Delete a DAG with its runs; it comes back when its file is registered again."""
     await dag_or_404(conn, dag_id)
-    async with conn.transaction():
-        await store.execute(conn, SQL.delete, {"dag_id": dag_id})
-        await audit.record(conn, user, "delete_dag", dag_id=dag_id, extra={"method": "DELETE"})
+    await store.execute(conn, SQL.delete, {"dag_id": dag_id, "user": user.name})
 
 
 @router.post("/{dag_id}/favorite", status_code=204)
@@ -294,8 +295,3 @@ def _check_mask(update_mask: list[str] | None) -> None:
 async def _dag_exists(conn: Connection, dag_id: str) -> None:
     if await store.row(conn, SQL.exists, {"dag_id": dag_id}) is None:
         raise HTTPException(404, f"Dag with id '{dag_id}' not found")
-
-
-async def _pause(conn: Connection, user: User, dag_id: str, is_paused: bool) -> None:
-    await store.execute(conn, SQL.set_paused, {"dag_id": dag_id, "is_paused": is_paused})
-    await audit.record(conn, user, "patch_dag", dag_id=dag_id, extra={"is_paused": is_paused, "method": "PATCH"})

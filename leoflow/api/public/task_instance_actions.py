@@ -14,12 +14,15 @@ from leoflow.api.public.task_instance_models import (
     ClearTaskInstancesBody,
     PatchTaskInstanceBody,
     TaskInstanceCollectionResponse,
+    TaskMarker,
 )
 from leoflow.api.public.task_instances import PREFIX, instance_or_404
 from leoflow.db import queries
+from leoflow.engine.workers import wake_workers
 
 SQL = queries.load("api_actions")
 router = APIRouter(tags=["Task Instance"])
+NO_LOGICAL_DATE = "Cannot use include_past or include_future with no logical_date(e.g. manually or asset-triggered)."
 Mask = Annotated[list[str] | None, Query()]
 
 
@@ -36,7 +39,10 @@ async def patch_task_instance_dry_run(
 ) -> Any:
     """Say which instances a change would touch."""
     names = await _target(conn, dag_id, dag_run_id, task_id, map_index)
-    found = await _mark(conn, names, body, update_mask, dry_run=True)
+    if body.new_state is None or (update_mask and "new_state" not in update_mask):
+        found = await store.rows(conn, SQL.instances, names)
+    else:
+        found = await _mark(conn, user, names, body, dry_run=True)
     return {"task_instances": found, "total_entries": len(found)}
 
 
@@ -70,7 +76,7 @@ async def patch_task_instance(
     names = await _target(conn, dag_id, dag_run_id, task_id, map_index)
     async with conn.transaction():
         found = await _patch(conn, user, names, body, update_mask)
-    await store.execute(conn, SQL.wake)
+    await wake_workers(conn)
     return {"task_instances": found, "total_entries": len(found)}
 
 
@@ -95,7 +101,7 @@ async def bulk_task_instances(
 ) -> Any:
     """Change several instances."""
     answer = await bulk.run(conn, body, _Bulk(conn, user, dag_id, dag_run_id))
-    await store.execute(conn, SQL.wake)
+    await wake_workers(conn)
     return answer
 
 
@@ -116,25 +122,17 @@ async def post_clear_task_instances(dag_id: str, body: ClearTaskInstancesBody, c
     """Run instances again; a dry run says which."""
     await dag_or_404(conn, dag_id)
     await _check_clear(conn, dag_id, body)
-    arguments = {**body.model_dump(exclude={"task_ids"}), "dag_id": dag_id, **_markers(body)}
-    async with conn.transaction():
-        found = await store.rows(conn, SQL.clear, arguments)
-        if not body.dry_run:
-            extra = {**body.model_dump(mode="json", exclude_unset=True), "method": "POST"}
-            await audit.record(
-                conn, user, "post_clear_task_instances", dag_id=dag_id, run_id=body.dag_run_id, extra=extra
-            )
+    tasks = None if body.task_ids is None else store.jsonb([_marker(one) for one in body.task_ids])
+    arguments = {**body.model_dump(exclude={"task_ids"}), "dag_id": dag_id, "tasks": tasks, "user": user.name}
+    found = await store.rows(conn, SQL.clear, arguments)
     if not body.dry_run:
-        await store.execute(conn, SQL.wake)
+        await wake_workers(conn)
     return {"task_instances": found, "total_entries": len(found)}
 
 
-def _markers(body: ClearTaskInstancesBody) -> dict[str, Any]:
-    """Split the markers into parallel lists; an unmapped or whole task has no map index."""
-    if body.task_ids is None:
-        return {"task_ids": None, "map_indexes": None}
-    pairs = [(marker, None) if isinstance(marker, str) else (marker[0], marker[1]) for marker in body.task_ids]
-    return {"task_ids": [task_id for task_id, _ in pairs], "map_indexes": [index for _, index in pairs]}
+def _marker(marker: TaskMarker) -> Any:
+    """Write a task, or one of its instances, as the engine reads it."""
+    return marker if isinstance(marker, str) else list(marker)
 
 
 async def _check_clear(conn: Connection, dag_id: str, body: ClearTaskInstancesBody) -> None:
@@ -145,10 +143,7 @@ async def _check_clear(conn: Connection, dag_id: str, body: ClearTaskInstancesBo
     if run is None:
         raise HTTPException(404, f"Dag Run id {body.dag_run_id} not found in dag {dag_id}")
     if (body.include_past or body.include_future) and run["logical_date"] is None:
-        raise HTTPException(
-            400,
-            "Cannot use include_past or include_future with no logical_date(e.g. manually or asset-triggered).",
-        )
+        raise HTTPException(400, NO_LOGICAL_DATE)
 
 
 async def _target(conn: Connection, dag_id: str, run_id: str, task_id: str, map_index: int | None) -> dict[str, Any]:
@@ -166,33 +161,33 @@ async def _target(conn: Connection, dag_id: str, run_id: str, task_id: str, map_
 
 
 async def _mark(
-    conn: Connection, names: dict[str, Any], body: PatchTaskInstanceBody, mask: list[str] | None, *, dry_run: bool
+    conn: Connection, user: User, names: dict[str, Any], body: PatchTaskInstanceBody, *, dry_run: bool
 ) -> list[store.Row]:
-    """Set the state, where that is asked for, and return what changes; else what is named."""
-    if body.new_state is None or (mask and "new_state" not in mask):
-        return await store.rows(conn, SQL.instances, names)
+    """Set a state and return the instances it changes."""
     if (body.include_past or body.include_future) and await store.value(conn, SQL.logical_date, names) is None:
-        raise HTTPException(
-            400,
-            "Cannot use include_past or include_future with no logical_date(e.g. manually or asset-triggered).",
-        )
-    arguments = {**names, **body.model_dump(exclude={"note", "task_id", "dag_id", "dag_run_id", "map_index"})}
-    return await store.rows(conn, SQL.mark, {**arguments, "dry_run": dry_run})
+        raise HTTPException(400, NO_LOGICAL_DATE)
+    index = names["map_index"]
+    tasks = [names["task_id"] if index is None else [names["task_id"], index]]
+    arguments = {**names, **body.model_dump(), "tasks": store.jsonb(tasks), "dry_run": dry_run, "user": user.name}
+    return await store.rows(conn, SQL.mark, {**arguments, "dag_id": names["dag_id"], "run_id": names["run_id"]})
 
 
 async def _patch(
     conn: Connection, user: User, names: dict[str, Any], body: PatchTaskInstanceBody, mask: list[str] | None
 ) -> list[store.Row]:
     fields = body.model_fields_set & set(mask or body.model_fields_set)
-    found = await _mark(conn, names, body, mask, dry_run=False)
+    if "new_state" in fields and body.new_state is not None:
+        found = await _mark(conn, user, names, body, dry_run=False)
+        if not found and "note" not in fields:
+            raise HTTPException(409, f"Task id {names['task_id']} is already in {body.new_state} state")
+    else:
+        found = await store.rows(conn, SQL.instances, names)
     if "note" in fields:
         await store.execute(conn, SQL.set_note, {**names, "note": body.note or None, "user": user.name})
-    extra = {**body.model_dump(mode="json", exclude_unset=True), "method": "PATCH"}
-    await audit.record(conn, user, "patch_task_instance", **_audited(names), extra=extra)
-    if "note" not in fields:
-        return found
-    keys = {"keys": [[row["run_key"], row["task_idx"], row["map_index"]] for row in found]}
-    return await store.rows(conn, SQL.reread, {"keys": store.jsonb(keys["keys"])})
+        extra = {"note": body.note, "method": "PATCH"}
+        await audit.record(conn, user, "patch_task_instance", **_audited(names), extra=extra)
+    keys = [[row["run_key"], row["task_idx"], row["map_index"]] for row in found]
+    return await store.rows(conn, SQL.reread, {"keys": store.jsonb(keys)})
 
 
 def _audited(names: dict[str, Any]) -> dict[str, Any]:
