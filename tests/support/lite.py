@@ -89,7 +89,7 @@ class Lite:
 
     def start(self) -> "Lite":
         """Start the process without waiting for anything."""
-        command = [sys.executable, "-m", "leoflow.cli.main", "lite", str(self.path), "--port", str(self.port)]
+        command = [sys.executable, "-m", "leoflow", "lite", str(self.path), "--port", str(self.port)]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--home", str(self.home), *self.arguments],
