@@ -13,12 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import sqlalchemy
-from alembic import op
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from psycopg import Connection, sql
 
 from leoflow.db import repeatable
@@ -104,21 +98,26 @@ def run_body(migration_file: str, direction: str = "up") -> None:
     file = Path(migration_file).with_suffix(".sql" if direction == "up" else ".down.sql")
     if not file.is_file():
         raise LeoflowError("this migration cannot be undone", where=file.stem.removesuffix(".down"))
+    from alembic import op
+
     connection = op.get_bind().connection.dbapi_connection
     assert isinstance(connection, Connection)
     connection.execute(sql.SQL(file.read_text()))
 
 
 @cache
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(share_dir("migrations")))
+def _revisions() -> tuple[str, ...]:
+    """All migrations, oldest first. Read from the file names: Alembic is only loaded when there is work for it."""
+    files = (share_dir("migrations") / "versions").glob("[0-9][0-9][0-9][0-9]_*.py")
+    return tuple(sorted(file.name[:4] for file in files))
 
 
 def _upgrade(dsn: str) -> SchemaStatus:
     with _locked(dsn) as connection:
         before = _status(connection)
         if before.pending:
-            _alembic(dsn, "heads", lambda at: _scripts()._upgrade_revs("heads", at))
+            with _own_words(dsn):
+                _run_alembic(dsn, "upgrade", "heads")
         if not before.current:
             with _own_words(dsn):
                 repeatable.apply(connection)
@@ -128,11 +127,18 @@ def _upgrade(dsn: str) -> SchemaStatus:
 def _downgrade(dsn: str, revision: str) -> None:
     with _locked(dsn) as connection:
         _status(connection)
-        known = {script.revision for script in _scripts().walk_revisions()} | {"base"}
+        known = {*_revisions(), "base"}
         if revision not in known:
             raise LeoflowError("no such migration", where=revision, hint=f"one of {', '.join(sorted(known))}")
         repeatable.drop_all(connection)
-        _alembic(dsn, revision, lambda at: _scripts()._downgrade_revs(revision, at))
+        with _own_words(dsn):
+            _run_alembic(dsn, "downgrade", revision)
+
+
+def _run_alembic(dsn: str, direction: str, revision: str) -> None:
+    from leoflow.db import alembic_runner
+
+    alembic_runner.run(dsn, direction, revision, version_table_schema=CORE_SCHEMA)
 
 
 def _check(dsn: str) -> SchemaStatus:
@@ -169,10 +175,9 @@ def _connect(dsn: str) -> Connection[Any]:
 
 
 def _status(connection: Connection[Any]) -> SchemaStatus:
-    scripts = _scripts()
-    wanted = scripts.get_current_head() or "base"
+    known = _revisions()
+    wanted = known[-1] if known else "base"
     applied = _applied_revision(connection)
-    known = [script.revision for script in scripts.walk_revisions()][::-1]
     newer = repeatable.newer_program(connection)
     if (applied is not None and applied not in known) or newer is not None:
         raise LeoflowError(
@@ -192,38 +197,13 @@ def _applied_revision(connection: Connection[Any]) -> str | None:
     return str(row[0]) if row else None
 
 
-def _alembic(dsn: str, destination: str, steps: Any) -> None:
-    """Run Alembic without an ini file or env.py: one transaction per migration."""
-    scripts = _scripts()
-    engine = sqlalchemy.create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(dsn, connect_timeout=10, application_name="leoflow-migrate"),
-        poolclass=sqlalchemy.pool.NullPool,
-    )
-    config = Config()
-    config.set_main_option("script_location", str(share_dir("migrations")))
-
-    def plan(revision: Any, _context: MigrationContext) -> Any:
-        return steps(revision)
-
-    environment = EnvironmentContext(config, scripts, fn=plan, destination_rev=destination)
-    with environment, engine.connect() as connection, _own_words(dsn):
-        # A migration that cannot get its locks gives up rather than queue everyone behind itself.
-        connection.exec_driver_sql("set lock_timeout = '30s'")
-        connection.commit()
-        environment.configure(connection=connection, version_table_schema=CORE_SCHEMA, transaction_per_migration=True)
-        environment.run_migrations()
-    engine.dispose()
-
-
 @contextlib.contextmanager
 def _own_words(dsn: str) -> Iterator[None]:
     try:
         yield
-    except (psycopg.Error, sqlalchemy.exc.DBAPIError) as error:
-        cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) and error.orig else error
+    except psycopg.Error as error:
         raise LeoflowError(
-            f"migrating the database failed ({str(cause).strip()})",
+            f"migrating the database failed ({str(error).strip()})",
             where=describe(dsn),
             hint="what succeeded before stays; correct the cause and run `leoflow db migrate` again",
         ) from error

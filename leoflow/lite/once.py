@@ -20,9 +20,9 @@ from leoflow.db import Pool, retry_transient
 from leoflow.db.embedded import EmbeddedPostgres
 from leoflow.db.queries import load
 from leoflow.errors import ExitCode, LeoflowError
+from leoflow.lite.data import database
 from leoflow.lite.interpreters import Interpreters
 from leoflow.lite.local_worker import LocalWorker
-from leoflow.lite.process import database
 from leoflow.lite.registry import Registry
 from leoflow.lite.scratch import scratch_home
 from leoflow.lite.sql_errors import in_users_words

@@ -4,19 +4,19 @@ import asyncio
 import contextlib
 import functools
 import socket
-from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from leoflow.api.app import create_app
 from leoflow.api.settings import ApiSettings
 from leoflow.config import Settings
-from leoflow.db import Pool, migrate, open_pool
+from leoflow.db import Pool
 from leoflow.db.embedded import EmbeddedPostgres
 from leoflow.environments.airflow_ui import ensure_ui
 from leoflow.lite import lock
 from leoflow.lite.admin import ensure_admin
+from leoflow.lite.data import database
 from leoflow.lite.interpreters import Interpreters
 from leoflow.lite.local_worker import LocalWorker
 from leoflow.lite.registry import Registry
@@ -25,8 +25,6 @@ from leoflow.lite.server import serve
 from leoflow.lite.stopping import stop_on_signals
 from leoflow.scheduler.scheduler import Scheduler
 from leoflow.supervision import Part, running
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,49 +102,6 @@ async def _serve(
             await asyncio.Event().wait()
     finally:
         await worker.close()
-
-
-@contextlib.asynccontextmanager
-async def database(
-    settings: Settings, postgres: EmbeddedPostgres | None, step: "Step", *, application_name: str = "leoflow-lite"
-) -> AsyncIterator[tuple[str, Pool]]:
-    """A migrated database and a pool on it. An embedded server is stopped in the end, however far it had started."""
-    step("database")
-    try:
-        dsn = await _uninterrupted(postgres.start()) if postgres is not None else settings.dsn
-        assert dsn is not None, "either a database or a server of our own"
-        await _uninterrupted(migrate.upgrade(dsn))
-        pool = await open_pool(
-            dsn,
-            max_size=settings.postgres.pool_max_size,
-            connect_timeout=settings.postgres.connect_timeout_seconds,
-            prepared_statements=settings.postgres.prepared_statements,
-            application_name=application_name,
-        )
-        try:
-            yield dsn, pool
-        finally:
-            await pool.close()
-    finally:
-        if postgres is not None:
-            await _uninterrupted(postgres.stop())
-
-
-class Step(Protocol):
-    """Told in a few words what begins."""
-
-    def __call__(self, text: str, /) -> None:
-        """Say it."""
-
-
-async def _uninterrupted(operation: Coroutine[Any, Any, T]) -> T:
-    """Await work that goes on in a thread whatever we do: a cancellation waits until it is over."""
-    task = asyncio.ensure_future(operation)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 def _url(host: str, port: int) -> str:

@@ -1,0 +1,55 @@
+"""The database of a Lite: our own server or the user's, brought to this program's schema."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from leoflow.config import Settings
+from leoflow.db import Pool, migrate, open_pool
+from leoflow.db.embedded import EmbeddedPostgres
+
+T = TypeVar("T")
+
+
+class Step(Protocol):
+    """Told in a few words what begins."""
+
+    def __call__(self, text: str, /) -> None:
+        """Say it."""
+
+
+@contextlib.asynccontextmanager
+async def database(
+    settings: Settings, postgres: EmbeddedPostgres | None, step: Step, *, application_name: str = "leoflow-lite"
+) -> AsyncIterator[tuple[str, Pool]]:
+    """A migrated database and a pool on it. An embedded server is stopped in the end, however far it had started."""
+    step("database")
+    try:
+        dsn = await _uninterrupted(postgres.start()) if postgres is not None else settings.dsn
+        assert dsn is not None, "either a database or a server of our own"
+        await _uninterrupted(migrate.upgrade(dsn))
+        pool = await open_pool(
+            dsn,
+            max_size=settings.postgres.pool_max_size,
+            connect_timeout=settings.postgres.connect_timeout_seconds,
+            prepared_statements=settings.postgres.prepared_statements,
+            application_name=application_name,
+        )
+        try:
+            yield dsn, pool
+        finally:
+            await pool.close()
+    finally:
+        if postgres is not None:
+            await _uninterrupted(postgres.stop())
+
+
+async def _uninterrupted(operation: Coroutine[Any, Any, T]) -> T:
+    """Await work that goes on in a thread whatever we do: a cancellation waits until it is over."""
+    task = asyncio.ensure_future(operation)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
