@@ -36,6 +36,7 @@ def run(dsn: str, direction: str, revision: str, *, version_table_schema: str) -
         with environment, engine.connect() as connection:
             # A migration that cannot get its locks gives up rather than queue everyone behind itself.
             connection.exec_driver_sql("set lock_timeout = '30s'")
+            connection.exec_driver_sql("set search_path = pg_catalog")
             connection.commit()
             environment.configure(
                 connection=connection, version_table_schema=version_table_schema, transaction_per_migration=True

@@ -51,6 +51,7 @@ _SERVER_SETTINGS = {
     "max_wal_senders": "0",
     "jit": "off",
     "client_connection_check_interval": "1s",
+    "search_path": "public",  # the user is called like our schema: `"$user"` would hide unqualified names
     "log_min_messages": "warning",
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] ",

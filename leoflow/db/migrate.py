@@ -165,6 +165,7 @@ def _connect(dsn: str) -> Connection[Any]:
         )
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         raise unreachable(dsn, error) from error
+    connection.execute("set search_path = pg_catalog")
     if connection.info.server_version < MINIMUM_SERVER_VERSION:
         version = connection.info.server_version // 10000
         connection.close()

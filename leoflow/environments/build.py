@@ -58,7 +58,10 @@ def _complete(environment: Environment) -> bool:
 
 async def _build(spec: EnvironmentSpec, directory: Path, tell: Progress, timeout: float) -> None:
     requirements = spec.requirements
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".new-", ignore_cleanup_errors=True) as scratch:
+    prefix = f".new-{spec.key}-"
+    for leftover in directory.parent.glob(f"{prefix}*"):  # of a build that was killed: the lock is ours now
+        await asyncio.to_thread(shutil.rmtree, leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=prefix, ignore_cleanup_errors=True) as scratch:
         fresh = Path(scratch) / "env"
         tell(f"creating a Python {spec.python} environment")
         try:
