@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from leoflow.runtime.loading.failures import Failure
+from leoflow.runtime.loading.quicker import quicker_loading
 
 
 class Lines:
@@ -99,7 +100,7 @@ def import_dag_file(root: Path, file: str, lines: Lines) -> list[Any]:
     DagContext.autoregistered_dags.clear()
     DagContext.current_autoregister_module_name = name
     try:
-        with lines.recording():
+        with lines.recording(), quicker_loading():
             loader.exec_module(module)
     finally:
         DagContext.current_autoregister_module_name = None

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import leoflow.runtime
@@ -38,7 +39,7 @@ class ForkLoader:
     """Starts the server on first use; close it after the last."""
 
     def __init__(self, python: Path, home: Path) -> None:
-        self._lock = asyncio.Lock()
+        self._lock = threading.Lock()
         self._home = home
         package = str(Path(leoflow.runtime.__file__).parents[1])
         environ = {name: value for name, value in os.environ.items() if not name.startswith("LEOFLOW_")}
@@ -52,12 +53,11 @@ class ForkLoader:
         )
 
     async def load(self, request: LoadRequest) -> LoadResult:
-        async with self._lock:
-            return await asyncio.to_thread(self._load, request)
+        return await asyncio.to_thread(self._load, request)
 
     def _load(self, request: LoadRequest) -> LoadResult:
         assert self._server.stdin and self._server.stdout
-        with tempfile.NamedTemporaryFile(dir=self._home) as answer:
+        with self._lock, tempfile.NamedTemporaryFile(dir=self._home) as answer:
             print(json.dumps({**request.message(), "answer": answer.name}), file=self._server.stdin, flush=True)
             status = int(self._server.stdout.readline())
             document = Path(answer.name).read_bytes()
