@@ -176,13 +176,15 @@ async def _patch(
     conn: Connection, user: User, names: dict[str, Any], body: PatchTaskInstanceBody, mask: list[str] | None
 ) -> list[store.Row]:
     fields = body.model_fields_set & set(mask or body.model_fields_set)
+    # The UI sends `note: null` with every new state, meaning the note stays.
+    has_note = "note" in fields and (body.note is not None or bool(mask))
     if "new_state" in fields and body.new_state is not None:
         found = await _mark(conn, user, names, body, dry_run=False)
-        if not found and "note" not in fields:
+        if not found and not has_note:
             raise HTTPException(409, f"Task id {names['task_id']} is already in {body.new_state} state")
     else:
         found = await store.rows(conn, SQL.instances, names)
-    if "note" in fields:
+    if has_note:
         await store.execute(conn, SQL.set_note, {**names, "note": body.note or None, "user": user.name})
         extra = {"note": body.note, "method": "PATCH"}
         await audit.record(conn, user, "patch_task_instance", **_audited(names), extra=extra)
