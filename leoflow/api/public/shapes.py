@@ -22,7 +22,7 @@ def _empty_is_none(value: Any) -> Any:
     return None if value == "" else value
 
 
-TeamName = Annotated[str | None, BeforeValidator(_empty_is_none), Field(max_length=50)]
+TeamName = Annotated[Annotated[str, Field(max_length=50)] | None, BeforeValidator(_empty_is_none)]
 Note = Annotated[str | None, Field(max_length=1000)]
 
 
