@@ -88,6 +88,10 @@ class Worker:
         finally:
             await asyncio.shield(asyncio.ensure_future(self._close()))
 
+    async def flush_logs(self) -> None:
+        """Write all log lines that have come so far."""
+        await self._shipper.flush()
+
     async def drain(self) -> None:
         """Stop claiming, wait for running attempts up to the grace period, kill the rest: `run`'s end returns them."""
         self._draining = True

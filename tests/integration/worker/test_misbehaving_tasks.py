@@ -1,0 +1,194 @@
+"""Tasks that die, lie, shout, hang and leave things behind hurt only themselves, and their log says what happened."""
+
+import os
+import signal
+
+import pytest
+
+from tests.integration.worker.harness import Harness, Run
+
+pytestmark = pytest.mark.anyio
+
+
+async def run_one(harness: Harness, name: str, body: str, *, decorator: str = "@task", timeout: float = 60) -> Run:
+    await harness.register(f"""
+    with DAG({name!r}) as dag:
+        {decorator}
+        def it(ti=None):
+            {body}
+        it()
+    """)
+    return await harness.run(name, timeout)
+
+
+async def test_a_killed_task_fails_and_says_by_what(harness: Harness) -> None:
+    run = await run_one(harness, "killed", "os.kill(os.getpid(), 9)")
+    assert run.state == "failed"
+    assert "killed by signal 9 (SIGKILL)" in run.messages("it") and "memory" in run.messages("it")
+
+
+async def test_a_crash_in_native_code_names_the_signal(harness: Harness) -> None:
+    run = await run_one(harness, "crashed", "import ctypes; ctypes.string_at(0)")
+    assert run.state == "failed" and "SIGSEGV" in run.messages("it")
+
+
+async def test_a_killed_task_is_retried(harness: Harness) -> None:
+    run = await run_one(
+        harness,
+        "killed_once",
+        "ti.try_number == 1 and os.kill(os.getpid(), 9); return ti.try_number",
+        decorator="@task(retries=1, retry_delay=timedelta(0))",
+    )
+    assert run.state == "success" and run.xcoms[("it", "return_value")] == 2
+
+
+@pytest.mark.parametrize("body", ["os._exit(3)", "sys.exit(3)"])
+async def test_an_exit_code_is_a_failure(harness: Harness, body: str) -> None:
+    run = await run_one(harness, f"exits_{body[:2]}", body)
+    assert run.state == "failed"
+    assert "exit code 3" in run.messages("it") or any(line.get("exit_code") == 3 for line in run.logs["it"])
+
+
+async def test_an_unserialisable_value_is_an_error_of_the_task(harness: Harness) -> None:
+    run = await run_one(harness, "unserialisable", "return lambda: 1")
+    assert run.state == "failed"
+    assert any("serialize" in str(line.get("error_detail", "")).lower() for line in run.logs["it"])
+
+
+async def test_a_value_above_the_limit_is_refused_with_its_size(harness: Harness) -> None:
+    run = await run_one(harness, "large", "return 'x' * (66 * 1024 * 1024)")
+    assert run.state == "failed" and not run.xcoms
+    assert "too large" in str(run.logs["it"]) and "67,108,864" in str(run.logs["it"])
+
+
+async def test_a_message_above_the_frame_limit_is_read_away(harness: Harness) -> None:
+    run = await run_one(harness, "enormous", "return 'x' * (120 * 1024 * 1024)")
+    assert run.state == "failed" and "the limit is" in str(run.logs["it"])
+
+
+async def test_printing_without_end_is_cut_with_a_notice(harness: Harness) -> None:
+    run = await run_one(
+        harness, "shouting", "line = 'y' * 1000 + chr(10)\n            for _ in range(100_000): sys.stdout.write(line)"
+    )
+    assert run.state == "success"
+    assert "reached its limit of 10,485,760 bytes" in run.messages("it")
+    assert sum(len(str(line)) for line in run.logs["it"]) < 14_000_000
+
+
+async def test_a_line_without_end_is_cut(harness: Harness) -> None:
+    run = await run_one(harness, "one_line", "sys.stdout.write('z' * 1_000_000); print(); print('after')")
+    assert "line cut at 65,536 bytes" in run.messages("it") and "\nafter\n" in run.messages("it")
+
+
+async def test_the_time_limit_ends_a_task_that_ignores_signals(harness: Harness) -> None:
+    run = await run_one(
+        harness,
+        "stubborn",
+        "[signal.signal(s, signal.SIG_IGN) for s in (signal.SIGTERM, signal.SIGALRM)]; subprocess.run(['sleep', '60'])",
+        decorator="@task(execution_timeout=timedelta(seconds=0.5))",
+    )
+    assert run.state == "failed" and "exceeded its execution_timeout of 0.5 s" in run.messages("it")
+
+
+async def test_the_time_limit_lets_a_task_clean_up(harness: Harness) -> None:
+    run = await run_one(
+        harness, "slow", "time.sleep(60)", decorator="@task(execution_timeout=timedelta(seconds=0.3))"
+    )
+    assert run.state == "failed" and "AirflowTaskTimeout" in str(run.logs["it"])
+
+
+async def test_daemons_and_children_end_with_their_task(harness: Harness) -> None:
+    run = await run_one(
+        harness,
+        "daemonic",
+        """
+            pids = [subprocess.Popen(["sleep", "300"]).pid]
+            read, write = os.pipe()
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    os.write(write, str(os.getpid()).encode())
+                    time.sleep(300)
+                os._exit(0)
+            pids.append(int(os.read(read, 20)))
+            return pids""",
+    )
+    assert run.state == "success"
+    assert not [pid for pid in run.xcoms[("it", "return_value")] if _is_alive(pid)]
+
+
+async def test_closing_all_descriptors_is_a_failure_of_the_task(harness: Harness) -> None:
+    run = await run_one(harness, "closing", "os.closerange(0, 256); return 1")
+    assert run.state == "failed" and "descriptors" in run.messages("it")
+
+
+@pytest.mark.parametrize("junk", [r"b'\x00\x00\x00\x05hello'", r"b'GET / HTTP/1.1\r\n\r\n' * 4"])
+async def test_a_corrupt_stream_ends_the_task(harness: Harness, junk: str) -> None:
+    run = await run_one(harness, f"corrupt{len(junk)}", f"os.write(0, {junk}); time.sleep(60)")
+    assert run.state == "failed" and "not a message of the Task SDK" in run.messages("it")
+
+
+async def test_a_second_report_is_refused(harness: Harness) -> None:
+    run = await run_one(
+        harness,
+        "twice",
+        """
+            from datetime import timezone
+            from airflow.sdk.execution_time import task_runner
+            from airflow.sdk.execution_time.comms import SucceedTask, TaskState
+            now = datetime.now(timezone.utc)
+            task_runner.SUPERVISOR_COMMS.send(SucceedTask(end_date=now))
+            try:
+                task_runner.SUPERVISOR_COMMS.send(TaskState(state="failed", end_date=now))
+            except Exception as error:
+                print("refused:", error)""",
+    )
+    assert run.state == "success" and "refused:" in run.messages("it") and "already reported" in run.messages("it")
+
+
+async def test_a_value_for_another_task_is_refused(harness: Harness) -> None:
+    run = await run_one(
+        harness,
+        "forging",
+        """
+            from airflow.sdk.execution_time.xcom import XCom
+            XCom.set(key="k", value=1, dag_id=ti.dag_id, task_id="other", run_id=ti.run_id)""",
+    )
+    assert run.state == "failed" and "may only push its own" in str(run.logs["it"])
+
+
+async def test_a_dag_file_that_starts_threads_is_not_forked(harness: Harness) -> None:
+    await harness.register("""
+    import threading
+    stop = threading.Event()
+    worker = threading.Thread(target=stop.wait, daemon=True, name="mine")
+    worker.start()
+    with DAG("threaded") as dag:
+        @task
+        def alive(): return worker.is_alive()
+        alive()
+    """)
+    run = await harness.run("threaded")
+    assert run.xcoms[("alive", "return_value")] is True
+
+
+async def test_a_branch_of_neighbours_is_not_disturbed(harness: Harness) -> None:
+    await harness.register("""
+    with DAG("neighbours") as dag:
+        @task
+        def bad(i):
+            os.kill(os.getpid(), [9, 11, 15, 6][i])
+        @task
+        def good(i): return i
+        for i in range(4): bad(i); good(i)
+    """)
+    run = await harness.run("neighbours")
+    assert sorted(run.xcoms.values()) == [0, 1, 2, 3]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIG_DFL)
+    except ProcessLookupError:
+        return False
+    return True
