@@ -112,9 +112,7 @@ async def trigger_dag_run(store: Store, attempt: AttemptContext, message: Messag
 
 async def _reset(store: Store, message: Message) -> Reply:
     async with store.pool.connection() as connection:
-        await connection.execute(
-            queries.load("execution").clear_dag_run.encode(), {"dag_id": message["dag_id"], "run_id": message["run_id"]}
-        )
+        await engine.clear_tasks(connection, message["dag_id"], message["run_id"])
         await engine.wake_workers(connection)
     return {"type": "OKResponse", "ok": True}
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from leoflow import engine
 from leoflow.db import queries
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
-from leoflow.execution.faults import not_supported
+from leoflow.execution.faults import refused
 
 _DONE: Reply = {"type": "OKResponse", "ok": True}
 
@@ -56,13 +57,19 @@ def without_nul(value: Any) -> Any:
     return value
 
 
-async def skip_downstream(_store: Store, _attempt: AttemptContext, _message: Message) -> Reply:
-    """Refuse to skip tasks.
+async def skip_downstream(store: Store, attempt: AttemptContext, message: Message) -> Reply:
+    """Skip tasks downstream of the attempt: what a branch does not follow.
 
     Raises:
-        FaultError: always.
+        FaultError: the attempt is no longer current.
     """
-    raise not_supported("branching")
+    tasks = [task if isinstance(task, str) else task[0] for task in message["tasks"]]
+    async with store.pool.connection() as connection:
+        done = await engine.skip_downstream(connection, attempt.claimed.ref, tasks)
+        await engine.wake_workers(connection)
+    if not done:
+        raise refused("this attempt has been superseded; it cannot skip tasks any more", 409)
+    return None
 
 
 async def count_task_instances(store: Store, _attempt: AttemptContext, message: Message) -> Reply:

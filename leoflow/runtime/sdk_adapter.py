@@ -9,12 +9,15 @@ import gc
 import io
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+
+from leoflow.runtime.loading.quicker import quicker_loading
 
 LOG_DESCRIPTOR = 3
 """Where a child finds the pipe for its structured log lines. 0 is the supervisor's socket, as in Airflow."""
@@ -150,18 +153,27 @@ class Sdk:
             RuntimeError: the file cannot be imported; the text is Airflow's import error.
         """
         sys.dont_write_bytecode = True  # a snapshot of sources never changes
-        bag = self._dagbag.BundleDagBag(
-            dag_folder=str(Path(bundle_path, relative_path)),
-            safe_mode=False,
-            load_op_links=False,
-            bundle_path=Path(bundle_path),
-            bundle_name=BUNDLE_NAME,
-        )
+        with quicker_loading():
+            bag = self._bag(bundle_path, relative_path)
         if bag.import_errors and not bag.dags:
             raise RuntimeError("\n".join(str(text) for text in bag.import_errors.values()))
         dags: dict[str, Any] = dict(bag.dags)
         self._dags[bundle_path, relative_path] = dags
         return dags
+
+    def _bag(self, bundle_path: str, relative_path: str) -> Any:
+        # Airflow's importer leaves a Python handler for SIGSEGV behind, which makes a crash an endless loop.
+        handler = signal.getsignal(signal.SIGSEGV)
+        try:
+            return self._dagbag.BundleDagBag(
+                dag_folder=str(Path(bundle_path, relative_path)),
+                safe_mode=False,
+                load_op_links=False,
+                bundle_path=Path(bundle_path),
+                bundle_name=BUNDLE_NAME,
+            )
+        finally:
+            signal.signal(signal.SIGSEGV, handler)
 
     def _bundle(self, path: str) -> Any:
         bundle = self._bundles.get(path)
@@ -307,8 +319,6 @@ def _open_log_descriptor() -> io.FileIO:
 
 def _forget_context() -> None:
     """Drop what the warm-up task left in logging context and signal handlers."""
-    import signal
-
     from structlog.contextvars import clear_contextvars
 
     clear_contextvars()

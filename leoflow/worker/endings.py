@@ -32,9 +32,6 @@ def explain(ended: Ended, attempt: AttemptContext, *, stopped: bool) -> tuple[Ou
     """
     held = list(attempt.held.values())
     now = dt.datetime.now(dt.UTC)
-    if ended.lost:
-        words = [("error", "The fork server that ran this task died, and the task with it.")]
-        return Outcome("failed", end_date=now, xcoms=held), words
     if stopped:
         return Outcome("failed", end_date=now, xcoms=held), []
     if ended.status == 0:

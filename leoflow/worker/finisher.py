@@ -61,6 +61,12 @@ class Finisher:
         self._arrived.set()
         return done
 
+    async def give_back(self, session: Session, reason: str) -> None:
+        """Return an attempt to the queue without spending one of the user's retries."""
+        async with self._pool.connection() as connection:
+            await engine.release(connection, self._worker_key(), [session.attempt.claimed.ref], reason=reason)
+            await engine.wake_workers(connection)
+
     def close(self) -> None:
         """Answer what was not reported: not recorded."""
         waiting, self._waiting = self._waiting, []

@@ -41,6 +41,9 @@ class Reporter(Protocol):
     def report(self, session: "Session", outcome: Outcome) -> Awaitable[bool]:
         """Return True when the outcome was recorded, False when the attempt was no longer current."""
 
+    async def give_back(self, session: "Session", reason: str) -> None:
+        """Return an attempt to the queue without spending one of the user's retries."""
+
 
 class Session:
     """Runs one claimed attempt.
@@ -335,11 +338,26 @@ class Session:
     async def _not_launched(self, error: LaunchError) -> None:
         self.lines.note(f"The task could not be started: {error.reason}")
         self.lines.close()
-        if not self._abandoned:
+        if error.infrastructure and not self._abandoned:
+            await self._give_back(error.reason)
+        elif not self._abandoned:
             await self._report_once(Outcome("failed", is_retryable=True, end_date=_now()))
+
+    async def _give_back(self, reason: str) -> None:
+        """Return an attempt to the queue that this machine could not run, without spending a retry."""
+        self.reported = True
+        try:
+            await self._reporter.give_back(self, reason)
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("attempt not returned to the queue", attempt_id=self.attempt_id, error=str(error))
 
     async def _conclude(self, ended: Ended) -> None:
         if self._report is None and not self._abandoned:
+            if ended.lost:
+                self.lines.note("The fork server that ran this task died, and the task with it.")
+                self.lines.close()
+                await self._give_back("its fork server died")
+                return
             outcome, words = explain(ended, self.attempt, stopped=self._stopping is not None)
             for level, text in words:
                 self.lines.note(text, level=level)

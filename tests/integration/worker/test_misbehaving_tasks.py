@@ -91,9 +91,7 @@ async def test_the_time_limit_ends_a_task_that_ignores_signals(harness: Harness)
 
 
 async def test_the_time_limit_lets_a_task_clean_up(harness: Harness) -> None:
-    run = await run_one(
-        harness, "slow", "time.sleep(60)", decorator="@task(execution_timeout=timedelta(seconds=0.3))"
-    )
+    run = await run_one(harness, "slow", "time.sleep(60)", decorator="@task(execution_timeout=timedelta(seconds=0.3))")
     assert run.state == "failed" and "AirflowTaskTimeout" in str(run.logs["it"])
 
 

@@ -203,9 +203,7 @@ async def test_attempts_do_not_share_random_numbers(harness: Harness) -> None:
     assert len(set(run.xcoms.values())) == 4
 
 
-async def test_user_code_sees_no_secret_of_the_control_plane(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_user_code_sees_no_secret_of_the_control_plane(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     await harness.register("""
     with DAG("spying") as dag:
         @task
