@@ -74,7 +74,9 @@ def _meaning(error: BaseException) -> "tuple[str, str, str]":
         return "the DAG file recurses without end", "recursion", "Look at the repeating lines of the traceback."
     if isinstance(error, KeyboardInterrupt):
         return "the DAG file raised KeyboardInterrupt", "exception", "Do not interrupt the process that loads it."
-    rule, hint = _RULES.get(name, ("exception", "See the traceback; the line is in your code."))
+    rule, hint = _RULES.get(
+        name, ("exception", "Loading the DAG file runs this line; correct it, or move it into a task.")
+    )
     return f"{name}: {error}" if str(error) else name, rule, hint
 
 
