@@ -134,7 +134,7 @@ def test_a_touched_file_without_changes_makes_no_version(running: Lite, workspac
 def test_a_broken_file_is_an_import_error_and_its_last_version_runs_on(running: Lite, workspace: Path) -> None:
     file = workspace / "first" / "dag.py"
     good = file.read_text()
-    file.write_text(good + "\nthis is not python\n")
+    file.write_text(good + "\nthis is surely not python\n")
     errors = until(running.import_errors, what="an import error")
     assert any(name.endswith("first/dag.py") for name in errors) and "invalid syntax" in str(errors)
     assert running.get("/api/v2/dags/first")["is_stale"] is False
