@@ -23,7 +23,7 @@ from leoflow.lite.registry import Registry
 from leoflow.lite.reload import Observer, Reloader
 from leoflow.lite.server import serve
 from leoflow.lite.stopping import stop_on_signals
-from leoflow.scheduler.scheduler import Scheduler
+from leoflow.scheduler.scheduler import Scheduler, retire_earlier_workers
 from leoflow.supervision import Part, running
 
 
@@ -75,6 +75,8 @@ async def _serve(
     settings: Settings, path: Path, dsn: str, pool: Pool, port: socket.socket, url: str, terminal: Terminal
 ) -> None:
     """Provision what is missing, start every part, say that it is ready, and go on until cancelled."""
+    if settings.dsn is None:
+        await retire_earlier_workers(pool)
     password = await ensure_admin(pool, settings.home)
     terminal.step("user interface")
     ui = await ensure_ui(settings.home, terminal.step)

@@ -6,11 +6,12 @@ import structlog
 
 from leoflow.config import Settings
 from leoflow.db import Listener, Pool
+from leoflow.db.queries import load
 from leoflow.scheduler.due_runs import DueRuns
 from leoflow.scheduler.heartbeat import Heartbeat
 from leoflow.scheduler.jobs import Jobs
 from leoflow.scheduler.service import Service
-from leoflow.scheduler.timers import Deadlines, Reaper, Timers
+from leoflow.scheduler.timers import Deadlines, Reaper, Timers, Watermark
 from leoflow.supervision import keep_running, running
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,7 @@ class Scheduler:
             Timers(pool, own),
             Reaper(pool, own),
             Deadlines(pool, own),
+            Watermark(pool),
             Heartbeat(pool, own, kinds=kinds),
         ]
         self._jobs = Jobs(dsn, settings.retention)
@@ -65,3 +67,12 @@ def timers_only(pool: Pool, settings: Settings) -> list[Service]:
     """What a single run needs of the scheduler: retry times, lost leases, time-outs; no due runs of other DAGs."""
     own = settings.scheduler
     return [Timers(pool, own), Reaper(pool, own), Deadlines(pool, own)]
+
+
+async def retire_earlier_workers(pool: Pool) -> None:
+    """Give up every worker there is, so that what they left is placed again at once and not when their leases end.
+
+    Only for who knows that they are dead: Lite, which holds the lock of its home and with it the embedded database.
+    """
+    async with pool.connection() as connection:
+        await connection.execute(load("scheduler")["retire_all_workers"])

@@ -10,6 +10,8 @@ from leoflow.db.queries import load
 from leoflow.scheduler.service import Service
 
 SQL = load("scheduler")
+ACTIVE_WATERMARK_SECONDS = 1.5
+IDLE_WATERMARK_SECONDS = 15.0
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +70,22 @@ class Reaper(SetBased):
     call = "reap"
     next_due = "seconds_to_next_lease"
     poll_seconds = 15.0
+
+
+class Watermark(Service):
+    """Follows the oldest unfinished run, below which claims need not look (see `refresh_watermark`)."""
+
+    name = "low watermark"
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__()
+        self._pool = pool
+
+    async def work(self) -> float | None:
+        """Refresh it; less often while nothing runs."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(SQL["refresh_watermark"])).fetchone()
+        return ACTIVE_WATERMARK_SECONDS if row and row[0] is not None else IDLE_WATERMARK_SECONDS
 
 
 class Deadlines(SetBased):

@@ -80,8 +80,21 @@ where not d.is_paused and not d.is_stale and d.next_run_after is not null;
 -- name: wake_workers
 select leoflow_core.wake_workers();
 
+-- name: refresh_watermark
+-- Only while runs are unfinished; null when nothing is.
+select case
+    when exists (select from leoflow_core.dag_run as r where r.state in ('queued', 'running'))
+        then leoflow_core.refresh_watermark()
+end;
+
+-- name: retire_all_workers
+-- After taking the lock of a home nobody else can work on its embedded database: earlier workers are dead.
+select leoflow_core.retire_worker(w.worker_key)
+from leoflow_core.worker as w
+where w.reaped_at is null;
+
 -- name: promote_due
-select leoflow_core.promote_due(%s);
+select leoflow_core.promote_due(%s::int);
 
 -- name: seconds_to_next_timer
 select extract(epoch from min(i.due_at) - clock_timestamp())
@@ -89,7 +102,7 @@ from leoflow_core.task_instance as i
 where i.due_at is not null;
 
 -- name: reap
-select leoflow_core.reap(%s);
+select leoflow_core.reap(%s::int);
 
 -- name: seconds_to_next_lease
 select extract(epoch from min(w.lease_until) - clock_timestamp())
@@ -97,7 +110,7 @@ from leoflow_core.worker as w
 where w.reaped_at is null;
 
 -- name: expire_runs
-select leoflow_core.expire_runs(%s);
+select leoflow_core.expire_runs(%s::int);
 
 -- name: heartbeat
 insert into leoflow_core.process (kind, hostname, pid, heartbeat_at)
@@ -109,4 +122,4 @@ select leoflow_core.maintain_partitions();
 
 -- name: retain
 -- Remove up to a number of finished runs older than an interval; returns how many.
-select leoflow_core.retain(%s, %s);
+select leoflow_core.retain(%s::interval, %s::int);
