@@ -121,6 +121,14 @@ class Session:
         self._abandoned = True
         self.kill()
 
+    async def give_up(self, reason: str) -> None:
+        """Kill the attempt and report it as failed, after a fault of our own."""
+        self.kill()
+        self.lines.note(reason)
+        self.lines.close()
+        if not self._abandoned:
+            await self._report_once(Outcome("failed", is_retryable=True, end_date=_now()))
+
     # -- serving ------------------------------------------------------------------------------------------
 
     async def _serve(self, process: AttemptProcess) -> Ended:

@@ -168,7 +168,7 @@ class Worker:
             log.warning("attempt's last words not saved", attempt_id=session.attempt_id, error=str(error))
         except Exception:
             log.exception("session failed", attempt_id=session.attempt_id)
-            session.kill()
+            await session.give_up("Leoflow failed to supervise this task; its worker's log has the details.")
         finally:
             self._sessions.pop(session.attempt_id, None)
             self._wake()
@@ -247,6 +247,7 @@ class Worker:
 
     async def _close(self) -> None:
         self._draining = True
+        left = [session.attempt.claimed.ref for session in self._sessions.values() if not session.reported]
         self._abandon_running()
         self._finisher.close()
         await self._launcher.close()
@@ -257,5 +258,9 @@ class Worker:
         await self._shipper.flush()
         with contextlib.suppress(*_DATABASE_ERRORS):
             async with self._pool.connection() as connection:
+                if left:
+                    await engine.release(
+                        connection, self._worker_key, left, reason="its worker was stopped", is_drain=True
+                    )
                 await engine.retire_worker(connection, self._worker_key)
                 await engine.wake_workers(connection)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from leoflow.errors import LeoflowError
 from leoflow.runtime import control, sdk_adapter
 from leoflow.worker.launchers.base import Ended, LaunchError, LaunchOrder
 from leoflow.worker.launchers.environment_variables import clean_environment
@@ -166,7 +167,10 @@ class ForkServerLauncher:
         return await asyncio.shield(task)
 
     async def _start_environment(self, key: str | None) -> _Environment:
-        python = await self._interpreter_of(key)
+        try:
+            python = await self._interpreter_of(key)
+        except LeoflowError as error:
+            raise LaunchError(f"the project's environment is not available: {error}. {error.hint}") from error
         sdk_home = self._home / "tmp" / "airflow"
         sdk_home.mkdir(parents=True, exist_ok=True, mode=0o700)
         ours, theirs = control.pair()
