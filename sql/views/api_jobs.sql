@@ -9,6 +9,7 @@ select
         when 'scheduler' then 'SchedulerJob'
         when 'triggerer' then 'TriggererJob'
         when 'watcher' then 'DagProcessorJob'
+        when 'dag_processor' then 'DagProcessorJob'
         else initcap(p.kind) || 'Job'
     end as job_type,
     p.started_at as start_date,
