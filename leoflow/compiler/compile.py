@@ -117,6 +117,14 @@ async def compile_file(
     options: CompileOptions = CompileOptions(),
 ) -> list[CompiledDag]:
     """Compile the DAGs of one file of `tree`."""
+    if file.endswith(".zip"):
+        raise CompileError(
+            "DAGs packaged as a zip file are not supported",
+            root=project.root,
+            file=file,
+            rule="zip",
+            hint="Unpack it into a directory, or name it in .airflowignore.",
+        )
     code = _read_code(project, tree, file)
     request = LoadRequest(tree.root, file, project.root, options.limits)
     result = await loader.load(request)

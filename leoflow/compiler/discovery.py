@@ -1,5 +1,6 @@
 """Finds the projects in a path: a project, a workspace of projects, a plain folder of DAG files, or one file."""
 
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -91,14 +92,32 @@ def _with_yaml(root: Path) -> Project:
         error=error,
         document=document,
     )
-    return project if error or (root / config.dag_source).is_file() else _without_dag_file(project)
+    return project if error else _checked(project)
 
 
-def _without_dag_file(project: Project) -> Project:
-    hint = f"Create {project.dag_files[0]}, or name the file with dag_source in leoflow.yaml."
-    error = CompileError(
-        "the DAG file does not exist", root=project.root, file=project.dag_files[0], rule="file-missing", hint=hint
-    )
+def _checked(project: Project) -> Project:
+    """Return the project, with an error when a path in its leoflow.yaml leads nowhere."""
+    dag_file = project.dag_files[0]
+    missing = [path for path in project.config.include_paths if not (project.root / path).exists()]
+    if not (project.root / dag_file).is_file():
+        error = CompileError(
+            "the DAG file does not exist",
+            root=project.root,
+            file=dag_file,
+            rule="file-missing",
+            hint=f"Create {dag_file}, or name the file with dag_source in leoflow.yaml.",
+        )
+    elif missing:
+        error = CompileError(
+            f"include_paths names {missing[0]!r}, which does not exist",
+            root=project.root,
+            file=YAML_NAME,
+            line=project.document.line_of(("include_paths", project.config.include_paths.index(missing[0]))),
+            rule="include-path",
+            hint="Correct the path, or leave it out.",
+        )
+    else:
+        return project
     return Project(
         project.root,
         project.name,
@@ -144,8 +163,11 @@ def _lone_file(path: Path) -> Project:
 def _dag_candidates(root: Path, files: Iterable[str]) -> list[str]:
     """Return the Python files that may define DAGs, by Airflow's own rule: they mention `dag` and `airflow`."""
     ignored = IgnoreRules(root)
+    reads = {".py": _mentions_dags, ".zip": _packs_dags}
     return sorted(
-        file for file in files if file.endswith(".py") and not ignored.match(file) and _mentions_dags(root / file)
+        file
+        for file in files
+        if (read := reads.get(PurePosixPath(file).suffix)) and not ignored.match(file) and read(root / file)
     )
 
 
@@ -156,3 +178,16 @@ def _mentions_dags(path: Path) -> bool:
     except OSError:
         return False
     return b"dag" in content and b"airflow" in content
+
+
+def _packs_dags(path: Path) -> bool:
+    """Say whether an archive is a packaged DAG: it is reported then, because Leoflow does not unpack it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [
+                info for info in archive.infolist() if info.filename.endswith(".py") and "/" not in info.filename
+            ]
+            contents = (archive.read(info).lower() for info in members if info.file_size < MAX_SNIFFED_BYTES)
+            return any(b"dag" in content and b"airflow" in content for content in contents)
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+        return False

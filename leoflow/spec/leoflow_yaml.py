@@ -23,6 +23,13 @@ def _relative_path(value: str) -> str:
     return value
 
 
+def _visible_path(value: str) -> str:
+    path = _relative_path(value)
+    if any(part.startswith(".") and part != "." for part in PurePosixPath(path).parts):
+        raise ValueError("names something hidden; hidden files are never part of a project")
+    return path
+
+
 def _image_reference(value: str) -> str:
     if not value or value.startswith("-") or _SHELL_UNSAFE.search(value):
         raise ValueError("is not an image reference")
@@ -48,6 +55,7 @@ def _connector(value: str) -> str:
 
 
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
+VisiblePath = Annotated[str, AfterValidator(_visible_path)]
 ImageReference = Annotated[str, AfterValidator(_image_reference)]
 Line = Annotated[str, AfterValidator(_one_line)]
 SystemPackage = Annotated[str, AfterValidator(_system_package)]
@@ -179,7 +187,7 @@ class LeoflowYaml(YamlModel):
     connections: list[Line] | None = None
     variables: list[Line] | None = None
     dag_source: RelativePath = "dag.py"
-    include_paths: list[RelativePath] = ["."]
+    include_paths: list[VisiblePath] = ["."]
     exclude_paths: list[Line] = list(DEFAULT_EXCLUDES)
     build: Build = Build()
     registry: Registry | None = None

@@ -1,5 +1,6 @@
 """One request, one answer: import the DAG file, check its DAGs, describe them."""
 
+import json
 import os
 import sys
 import time
@@ -52,8 +53,34 @@ def _load(root: Path, file: str) -> list[dict[str, Any]]:
     described = []
     for dag in dags:
         check(dag, lines, file)
-        described.append({"spec": describe_dag(dag, root, file), **lines.of(dag)})
+        spec = describe_dag(dag, root, file)
+        _require_json(spec, dag, lines, file)
+        described.append({"spec": spec, **lines.of(dag)})
     return described
+
+
+def _require_json(spec: dict[str, Any], dag: Any, lines: Lines, file: str) -> None:
+    """Refuse what cannot leave this process, naming the attribute."""
+    try:
+        json.dumps(spec)
+    except (TypeError, ValueError) as error:
+        parts = [(task["task_id"], task) for task in spec["tasks"]] + [(None, spec)]
+        task_id, name = next((task_id, name) for task_id, part in parts for name in part if not _is_json(part[name]))
+        owner = f"task {task_id!r}" if task_id else f"DAG {dag.dag_id!r}"
+        place = lines.of_task(dag, task_id) if task_id else lines.of_dag(dag)
+        where, line = place or (file, None)
+        hint = "Use plain values: text, numbers, lists, dicts."
+        raise Failure(
+            f"{owner}: {name} is not a JSON value ({error})", file=where, line=line, rule="not-json", hint=hint
+        ) from error
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _error(error: BaseException, root: Path, file: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import textwrap
+import zipfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -55,6 +56,15 @@ HEADER_LINES = 2
         (OK_DAG + "    a.override(task_id='no space')()\n", 5, "exception", "no space"),
         (OK_DAG + "    a.expand(x=1)\n", 5, "exception", "expand"),
         (OK_DAG + "    a.expand(x=[1])\n", 5, "exception", "x"),
+        (
+            OK_DAG
+            + "    from airflow.sdk import Param\n    @task(params={'p': Param(1, enum={1})})\n"
+            + "    def b(): ...\n    b()\n",
+            8,
+            "not-json",
+            "task 'b'",
+        ),
+        ("from airflow.sdk import Param\nx = DAG('d', params={'p': Param(1, enum={1})})\n", 2, "not-json", "params"),
         ("from airflow.sdk import Variable\nx = Variable.get('v')\n", 2, "secret-at-parse-time", "v"),
     ],
 )
@@ -176,6 +186,15 @@ async def test_a_file_deleted_meanwhile_is_named(write: Callable[..., Path], loa
     with pytest.raises(CompileError) as caught:
         await compile_project(project, loader)
     assert caught.value.rule == "file-missing"
+
+
+async def test_a_packaged_dag_is_refused_not_ignored(tmp_path: Path, loader: ForkLoader) -> None:
+    (tmp_path / "etl.py").write_text("from airflow.sdk import DAG\nx = DAG('etl')\n")
+    with zipfile.ZipFile(tmp_path / "old.zip", "w") as archive:
+        archive.writestr("inner.py", "from airflow.sdk import DAG")
+    report = await report_project(discover(tmp_path)[0], loader)
+    assert [dag.spec.dag_id for dag in report.dags] == ["etl"]
+    assert [(error.file, error.rule) for error in report.errors] == [("old.zip", "zip")]
 
 
 async def test_one_broken_file_does_not_hide_the_others(tmp_path: Path, loader: ForkLoader) -> None:

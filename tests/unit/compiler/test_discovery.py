@@ -1,5 +1,6 @@
 """What a path means: a project, a workspace, a plain folder of Airflow files, one file."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,23 @@ def test_one_file_in_a_huge_directory_takes_only_what_it_imports(
     make(tmp_path, "second.py", "package/__init__.py", "package/inner.py", text="")
     files = [file.path for file in discover(tmp_path / "etl.py")[0].tree().files]
     assert files == ["etl.py", "helper.py", "package/__init__.py", "package/inner.py", "second.py"]
+
+
+def test_an_include_path_that_is_not_there_names_its_line(tmp_path: Path) -> None:
+    make(tmp_path, "leoflow.yaml", "dag.py")
+    (tmp_path / "leoflow.yaml").write_text("include_paths:\n  - .\n  - sqll\n")
+    [project] = discover(tmp_path)
+    assert project.error
+    assert (project.error.line, project.error.rule) == (3, "include-path")
+
+
+def test_a_packaged_dag_is_found_to_be_reported(tmp_path: Path) -> None:
+    make(tmp_path, "etl.py")
+    for name, text in {"dags.zip": DAG, "data.zip": "x,y"}.items():
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("inner.py", text)
+    (tmp_path / "broken.zip").write_bytes(b"PK not really, airflow dag")
+    assert discover(tmp_path)[0].dag_files == ("dags.zip", "etl.py")
 
 
 def test_a_broken_leoflow_yaml_does_not_hide_the_others(tmp_path: Path) -> None:

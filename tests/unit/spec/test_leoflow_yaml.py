@@ -120,6 +120,7 @@ def test_an_unknown_key_like_no_other_lists_the_valid_ones(tmp_path: Path) -> No
         ("\ndag_source: ../other/dag.py\n", 2, "dag_source"),
         ("dag_source: /etc/passwd\n", 1, "dag_source"),
         ("include_paths:\n  - ok\n  - ../up\n", 3, "include_paths.1"),
+        ("include_paths: [.hidden]\n", 1, "include_paths.0"),
         ("base_image: 'a b'\n", 1, "base_image"),
         ('dependencies:\n  - "pandas\\n--index-url x"\n', 2, "dependencies.0"),
         ("system_packages: ['-y evil']\n", 1, "system_packages.0"),
