@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row, tuple_row
+from psycopg.rows import tuple_row
 
 from leoflow.engine import rows
 from leoflow.engine.rows import Connection
@@ -39,9 +39,8 @@ async def claim(
     Raises:
         psycopg.Error: SQLSTATE LF410 when the worker's lease is lost.
     """
-    async with conn.cursor(row_factory=class_row(ClaimedAttempt)) as cursor:
-        await cursor.execute(_CLAIM, (worker_key, limit, queues, start))
-        return await cursor.fetchall()
+    found = await rows.all_rows(conn, _CLAIM, (worker_key, limit, queues, start))
+    return [ClaimedAttempt(*row) for row in found]
 
 
 async def finish(

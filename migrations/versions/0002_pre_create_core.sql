@@ -186,7 +186,7 @@ comment on table leoflow_core.dag_version is 'Content-addressed versions of a DA
 create index dag_version_by_hash on leoflow_core.dag_version (dag_key, content_hash);
 
 create table leoflow_core.task (
-    version_key bigint not null references leoflow_core.dag_version on delete cascade,
+    version_key bigint not null,
     task_idx int not null,
     task_id text not null check (task_id <> '' and length(task_id) <= 250),
     position int not null,
@@ -207,8 +207,8 @@ create table leoflow_core.task (
     retry_exponential_backoff float8 not null,
     max_retry_delay_seconds float8,
     execution_timeout_seconds float8,
-    queue_key int not null references leoflow_core.queue,
-    pool_key int not null references leoflow_core.pool,
+    queue_key int not null,
+    pool_key int not null,
     pool_slots int not null check (pool_slots >= 1),
     priority int not null,
     depends_on_past boolean not null default false,
@@ -235,9 +235,7 @@ create table leoflow_core.task_edge (
     kind "char" not null default 'd',
     is_slotted boolean not null default false,
     label text,
-    primary key (version_key, upstream_idx, downstream_idx, kind),
-    foreign key (version_key, upstream_idx) references leoflow_core.task on delete cascade,
-    foreign key (version_key, downstream_idx) references leoflow_core.task on delete cascade
+    primary key (version_key, upstream_idx, downstream_idx, kind)
 );
 comment on table leoflow_core.task_edge is
 'Dependencies of a version. kind d: direct. s: a setup whose success the task needs though it is not a direct '
@@ -250,8 +248,7 @@ create table leoflow_core.reduce_input (
     param text not null,
     slot int not null,
     upstream_idx int not null,
-    primary key (version_key, task_idx, param, slot),
-    foreign key (version_key, task_idx) references leoflow_core.task on delete cascade
+    primary key (version_key, task_idx, param, slot)
 );
 comment on table leoflow_core.reduce_input is 'Which upstream fills which slot of a list parameter, in declaration order.';
 

@@ -59,8 +59,23 @@ begin
     perform leoflow_core.erase_runs(array(
         select r.run_key from leoflow_core.dag_run as r where r.dag_key = v_dag_key order by r.run_key
     ));
+    perform leoflow_core.erase_versions(array(
+        select v.version_key from leoflow_core.dag_version as v where v.dag_key = v_dag_key
+    ));
     delete from leoflow_core.dag as d where d.dag_key = v_dag_key;
     perform leoflow_core.write_audit('delete_dag', p_user, p_dag_id);
 end
 $$;
 comment on function leoflow.delete_dag(text, text) is 'Deletes a DAG with its versions and runs.';
+
+-- Erases versions that no run refers to any more. Locks: none beyond the rows. Callers: delete_dag.
+create or replace function leoflow_core.erase_versions(p_version_keys bigint[]) returns void language plpgsql as $$
+begin
+    delete from leoflow_core.reduce_input as x where x.version_key = any(p_version_keys);
+    delete from leoflow_core.task_edge as x where x.version_key = any(p_version_keys);
+    delete from leoflow_core.task_group as x where x.version_key = any(p_version_keys);
+    delete from leoflow_core.task as x where x.version_key = any(p_version_keys);
+    delete from leoflow_core.dag_version as x where x.version_key = any(p_version_keys);
+end
+$$;
+comment on function leoflow_core.erase_versions(bigint[]) is 'Erases versions that no run refers to any more.';

@@ -3,7 +3,7 @@
 create or replace function leoflow_core.direct_setups(
     p_run_key bigint, p_version_key bigint, p_task_idx int, out setups int, out succeeded int, out skipped int
 ) language plpgsql stable
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
+set jit = off set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
 as $$
 begin
     select count(*), count(*) filter (where i.state = 'success'), count(*) filter (where i.state = 'skipped')

@@ -14,7 +14,7 @@ create or replace function leoflow_core.propagate(
     out handed leoflow_core.instance_ref[],
     out ready int
 ) language plpgsql
-set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column

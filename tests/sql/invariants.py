@@ -1,0 +1,86 @@
+"""What must hold after every step, asked in SQL alone. Each query returns the rows that break a rule."""
+
+from typing import LiteralString
+
+from tests.sql.dags import Connection
+
+INVARIANTS: dict[str, LiteralString] = {
+    "a run is terminal exactly when all its instances are": """
+        select r.run_key, r.state from leoflow_core.dag_run as r
+        where r.state <> 'queued' and (r.state in ('success', 'failed')) <> (
+            not exists (
+                select from leoflow_core.task_instance as t
+                where t.run_key = r.run_key and not leoflow_core.is_final(t.state)
+            )
+        )
+    """,
+    "what is claimable is scheduled, and the other way round": """
+        select t.run_key, t.task_idx, t.state from leoflow_core.task_instance as t
+        join leoflow_core.dag_run as r on r.run_key = t.run_key and r.state = 'running'
+        join leoflow_core.dag as d on d.dag_key = r.dag_key and not d.is_paused
+        where (t.state is not distinct from 'scheduled') <> (num_nonnulls(t.ready_key, t.gate_key) = 1)
+    """,
+    "an active attempt has an id and a worker, a waiting instance has none": """
+        select t.run_key, t.task_idx, t.state, t.attempt_id from leoflow_core.task_instance as t
+        where (t.state in ('running', 'queued', 'restarting') and (t.attempt_id is null or t.worker_key is null))
+            or ((t.state is null or t.state in ('scheduled', 'up_for_retry')) and t.attempt_id is not null)
+    """,
+    "attempt ids are never used twice": """
+        select attempt_id from (
+            select attempt_id from leoflow_core.task_instance where attempt_id is not null
+            union all select attempt_id from leoflow_core.task_attempt_history
+        ) as a group by attempt_id having count(*) > 1
+    """,
+    "tokens are held by exactly the active instances that are subject to a limit": """
+        select coalesce(t.run_key, g.run_key), coalesce(t.task_idx, g.task_idx), t.state
+        from (
+            select * from leoflow_core.task_instance where is_gated and state in ('running', 'queued', 'restarting')
+        ) as t
+        full join leoflow_core.gate_token as g
+            on g.run_key = t.run_key and g.task_idx = t.task_idx and g.map_index = t.map_index
+        where t.run_key is null or g.run_key is null
+    """,
+    "no pool is overdrawn": """
+        select p.name from leoflow_core.pool as p
+        join leoflow_core.task_instance as t
+            on t.pool_key = p.pool_key and t.state in ('running', 'queued', 'restarting')
+        where p.slots >= 0 group by p.name, p.slots having sum(t.pool_slots) > p.slots
+    """,
+    "max_active_tasks is kept": """
+        select r.run_key from leoflow_core.dag_run as r
+        join leoflow_core.dag_version as v on v.version_key = r.version_key
+        join leoflow_core.task_instance as t on t.run_key = r.run_key and t.state in ('running', 'queued', 'restarting')
+        group by r.run_key, v.max_active_tasks having count(*) > v.max_active_tasks
+    """,
+    "max_active_runs is kept": """
+        select d.dag_id from leoflow_core.dag as d
+        join leoflow_core.dag_run as r on r.dag_key = d.dag_key and r.state = 'running'
+        group by d.dag_id, d.max_active_runs having count(*) > d.max_active_runs
+    """,
+    "no successor started before its only way to start": """
+        select t.run_key, t.task_idx from leoflow_core.task_instance as t
+        join leoflow_core.task_edge as e
+            on e.version_key = t.version_key and e.downstream_idx = t.task_idx and e.kind = 'd'
+        join leoflow_core.task_instance as u on u.run_key = t.run_key and u.task_idx = e.upstream_idx
+        where t.trigger_rule = 'all_done' and t.state in ('running', 'scheduled') and not leoflow_core.is_final(u.state)
+            and not exists (select from leoflow_core.audit_log as a where a.event = 'clear')
+    """,
+    "every instance that waits for something outside has a time or a lease": """
+        select t.run_key, t.task_idx, t.state from leoflow_core.task_instance as t
+        left join leoflow_core.worker as w on w.worker_key = t.worker_key
+        where (t.state in ('up_for_retry', 'up_for_reschedule') and t.due_at is null)
+            or (t.state in ('running', 'restarting') and w.lease_until is null)
+    """,
+    "finished runs leave no counters": """
+        select j.run_key from leoflow_core.join_counter as j
+        join leoflow_core.dag_run as r on r.run_key = j.run_key and r.state in ('success', 'failed')
+    """,
+}
+
+
+async def check(conn: Connection) -> None:
+    """Raise AssertionError naming the first rule that is broken."""
+    for name, query in INVARIANTS.items():
+        cursor = await conn.execute(query)
+        broken = await cursor.fetchall()
+        assert not broken, f"{name}: {broken[:5]}"
