@@ -82,8 +82,7 @@ async def report_project(
     if project.error:
         return ProjectReport(project, (), (project.error,))
     try:
-        root = snapshot(project, home) if home else project.root
-        tree = read_snapshot(root) if home else project.tree()
+        tree = await asyncio.to_thread(_read, project, home)
     except CompileError as error:
         return ProjectReport(project, (), (error,))
     workers = asyncio.Semaphore(os.cpu_count() or 1)
@@ -107,6 +106,10 @@ async def report_project(
     return ProjectReport(project, tuple(dags), tuple(errors))
 
 
+def _read(project: Project, home: Path | None) -> Tree:
+    return read_snapshot(snapshot(project, home)) if home else project.tree()
+
+
 async def compile_file(
     project: Project,
     file: str,
@@ -125,9 +128,22 @@ async def compile_file(
             rule="zip",
             hint="Unpack it into a directory, or name it in .airflowignore.",
         )
-    code = _read_code(project, tree, file)
+    code = await asyncio.to_thread(_read_code, project, tree, file)
     request = LoadRequest(tree.root, file, project.root, options.limits)
     result = await loader.load(request)
+    # Thousands of tasks take a second to check: the event loop has heartbeats to send meanwhile.
+    return await asyncio.to_thread(_finish_all, project, tree, file, code, result, options, snapshotted)
+
+
+def _finish_all(
+    project: Project,
+    tree: Tree,
+    file: str,
+    code: str,
+    result: LoadResult,
+    options: CompileOptions,
+    snapshotted: bool,
+) -> list[CompiledDag]:
     _check_unchanged(project, tree, file)
     if not result.dags and project.must_define_dags:
         raise _no_dag(project, file)

@@ -3,9 +3,11 @@
 import fnmatch
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from leoflow.compiler.errors import CompileError
@@ -32,7 +34,7 @@ class File:
         return b"%s %s %s\0" % (mode, self.sha256.encode(), os.fsencode(self.path))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tree:
     """The files of a project at one moment, sorted by path."""
 
@@ -46,6 +48,12 @@ class Tree:
             if file.path not in without:
                 digest.update(file.line())
         return digest.hexdigest()
+
+    @cached_property
+    def imported_words(self) -> frozenset[str]:
+        """Every word in an import statement of any Python file: what a file's name must be among to be imported."""
+        python = (self.root / file.path for file in self.files if file.path.endswith(".py"))
+        return frozenset(word for path in python for word in _words_of_imports(path))
 
     def get(self, path: str) -> File | None:
         """Return one file."""
@@ -131,6 +139,17 @@ def _included(path: str, include: Sequence[str]) -> bool:
         if prefix in ("", ".") or path == prefix or path.startswith(f"{prefix}/"):
             return True
     return False
+
+
+_IMPORT = re.compile(r"^[ \t]*(?:from|import)\b[^\n(]*(?:\([^)]*\))?|import_module\([^)]*\)", re.MULTILINE)
+
+
+def _words_of_imports(path: Path) -> set[str]:
+    try:
+        text = path.read_text("utf-8", "replace")
+    except OSError:
+        return set()
+    return set(re.findall(r"\w+", " ".join(_IMPORT.findall(text))))
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

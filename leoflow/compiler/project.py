@@ -1,6 +1,5 @@
 """A project: the directory, its settings, and its DAG files."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -75,19 +74,7 @@ class Project:
         others = [path for path in self.dag_files if path != dag_file]
         if not others:
             return frozenset()
-        imports = "\n".join(_imports(self.root / file.path) for file in tree.files if file.path.endswith(".py"))
-        words = set(re.findall(r"\w+", imports))
-        return frozenset(path for path in others if Path(path).stem not in words)
-
-
-_IMPORT = re.compile(r"^[ \t]*(?:from|import)\b.*(?:\((?:[^)]*)\))?|import_module\([^)]*\)", re.MULTILINE)
-
-
-def _imports(path: Path) -> str:
-    try:
-        return "\n".join(_IMPORT.findall(path.read_text("utf-8", "replace")))
-    except OSError:
-        return ""
+        return frozenset(path for path in others if Path(path).stem not in tree.imported_words)
 
 
 class _Compiled(Protocol):
