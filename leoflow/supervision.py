@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import structlog
 
 from leoflow.db.retry import is_transient
+from leoflow.errors import LeoflowError
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +53,9 @@ async def keep_running(name: str, part: Part, backoff: Backoff | None = None) ->
 
 def log_failure(name: str, error: Exception) -> None:
     """One line for a fault that passes by itself (the database is away), a traceback for every other."""
-    if is_transient(error):
+    if isinstance(error, LeoflowError):
+        log.error(str(error), part=name, hint=error.hint)
+    elif is_transient(error):
         log.warning("waiting for the database", part=name, error=str(error).strip())
     else:
         log.error("a part of this process failed and is restarted", part=name, exc_info=error)

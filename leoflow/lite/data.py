@@ -5,11 +5,17 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Protocol, TypeVar
 
+import structlog
+
 from leoflow.config import Settings
 from leoflow.db import Pool, migrate, open_pool
 from leoflow.db.embedded import EmbeddedPostgres
 
 T = TypeVar("T")
+
+LOOK_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
 
 
 class Step(Protocol):
@@ -43,6 +49,19 @@ async def database(
     finally:
         if postgres is not None:
             await _uninterrupted(postgres.stop())
+
+
+async def keep_server(postgres: EmbeddedPostgres) -> None:
+    """Start the server again whenever it has gone, until cancelled.
+
+    Raises:
+        LeoflowError: it cannot start now, the disk is full for instance; the caller tries again later.
+    """
+    while True:
+        if not await asyncio.to_thread(postgres.running):
+            log.warning("PostgreSQL has ended, starting it again", data=str(postgres.data_dir))
+            await _uninterrupted(postgres.start())
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _uninterrupted(operation: Coroutine[Any, Any, T]) -> T:

@@ -16,7 +16,7 @@ from leoflow.db.embedded import EmbeddedPostgres
 from leoflow.environments.airflow_ui import ensure_ui
 from leoflow.lite import lock
 from leoflow.lite.admin import ensure_admin
-from leoflow.lite.data import database
+from leoflow.lite.data import database, keep_server
 from leoflow.lite.interpreters import Interpreters
 from leoflow.lite.local_worker import LocalWorker
 from leoflow.lite.registry import Registry
@@ -68,7 +68,9 @@ async def run(settings: Settings, path: Path, terminal: Terminal) -> None:
             url = _url(settings.host, port.getsockname()[1])
             lock.tell(held, url)
             async with database(settings, postgres, terminal.step) as (dsn, pool):
-                await _serve(settings, path, dsn, pool, port, url, terminal)
+                keeper: dict[str, Part] = {"database": functools.partial(keep_server, postgres)} if postgres else {}
+                async with running(keeper):
+                    await _serve(settings, path, dsn, pool, port, url, terminal)
 
 
 async def _serve(

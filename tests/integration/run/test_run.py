@@ -127,7 +127,7 @@ def test_a_given_database_is_used_and_keeps_the_run(shared: Path, tmp_path: Path
     import psycopg
 
     with psycopg.connect(empty_database_url) as connection:
-        rows = connection.execute("select run_id, state::text from leoflow.dag_runs").fetchall()
+        rows = connection.execute("select dag_run_id, state::text from leoflow.dag_runs").fetchall()
     assert rows == [(result["run_id"], "success")]
 
 
