@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from hypothesis import HealthCheck, given, settings
@@ -71,6 +71,22 @@ def spec_of(tasks: dict[str, model.Task], **fields: Any) -> dict[str, Any]:
         ],
         **fields,
     )
+
+
+GUARD: LiteralString = """
+create or replace function public.refuse_illegal_transitions() returns trigger language plpgsql as $$
+begin
+    if not exists (
+        select from leoflow_core.task_instance_transition as t
+        where t.from_state = coalesce(old.state::text, 'none') and t.to_state = coalesce(new.state::text, 'none')
+    ) then
+        raise exception 'illegal transition % -> % of %', old.state, new.state, old.task_idx;
+    end if;
+    return new;
+end $$;
+create or replace trigger guard after update of state on leoflow_core.task_instance for each row
+when (old.state is distinct from new.state) execute function public.refuse_illegal_transitions();
+"""
 
 
 class Both:
@@ -191,6 +207,7 @@ async def play(dsn: str, data: st.DataObject) -> None:
             "leoflow_core.worker, leoflow_core.dag cascade"
         )
         await conn.execute("update leoflow_core.pool set slots = %s", (data.draw(st.sampled_from([-1, 2, 128])),))
+        await conn.execute(GUARD)
         tasks = data.draw(graphs())
         run = await run_of(conn, spec_of(tasks, max_active_tasks=data.draw(st.sampled_from([1, 3, 1000]))))
         both = Both(conn, run, tasks, data)

@@ -1,0 +1,1 @@
+delete from leoflow_core.task_instance_transition;

@@ -1,0 +1,111 @@
+"""The plans of the hot functions on a database with much finished work: keys only, no JIT, no sorting of history."""
+
+import re
+from typing import Any
+
+import pytest
+from psycopg import AsyncConnection
+from psycopg.errors import Diagnostic
+
+from leoflow import engine
+from tests.sql.dags import Connection, dag, new_worker, outcome, run_of, task, unlimited
+
+pytestmark = pytest.mark.anyio
+
+HISTORY = """
+insert into leoflow_core.dag_run (
+    run_key, dag_key, version_key, run_id, run_type, state, remaining, instance_count, run_after, queued_at, end_date
+)
+select n, dag_key, version_key, 'old' || n, 'manual', 'success', 0, 200, now(), now(), now()
+from leoflow_core.dag_run, generate_series(1, 500) as n where run_id = 'first';
+insert into leoflow_core.task_instance (
+    run_key, version_key, task_idx, state, trigger_rule, priority, queue_key, pool_key, pool_slots, max_tries,
+    upstreams, is_leaf, is_counted, feeds_slots, has_downstream, is_gated, attempt_id, worker_key
+)
+select
+    r, version_key, i, 'success', 'all_success', 1, 1, 1, 1, 0, 0, true, true, false, false, false, gen_random_uuid(), 0
+from leoflow_core.dag_run, generate_series(1, 500) as r, generate_series(0, 199) as i where run_id = 'first';
+analyze leoflow_core.task_instance; analyze leoflow_core.dag_run;
+"""
+
+
+class Plans:
+    """Collects the plans of every statement that runs inside functions, through auto_explain."""
+
+    def __init__(self, conn: AsyncConnection[Any]) -> None:
+        self.conn = conn
+        self.texts: list[str] = []
+
+    async def __aenter__(self) -> list[str]:
+        self.conn.add_notice_handler(self.note)
+        await self.conn.execute(
+            "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on; "
+            "set auto_explain.log_analyze = on; set auto_explain.log_timing = off; set client_min_messages = log"
+        )
+        return self.texts
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.conn.execute("set client_min_messages = warning; set auto_explain.log_min_duration = -1")
+        self.conn.remove_notice_handler(self.note)
+
+    def note(self, diagnostic: Diagnostic) -> None:
+        self.texts.append(diagnostic.message_primary or "")
+
+
+def problems(plans: list[str]) -> list[str]:
+    """Plans that read a large table other than by key, or read much more than the batch."""
+    found = []
+    for plan in plans:
+        if "\nJIT" in plan or re.search(r"(Seq|Bitmap Heap) Scan on (task_instance|dag_run|xcom|task)\b", plan):
+            found.append(plan)
+        if any(int(rows) * int(loops) > 3000 for rows, loops in re.findall(r"rows=(\d+) loops=(\d+)\)", plan)):
+            found.append(plan)
+        if any(int(rows) > 1000 for rows in re.findall(r"Rows Removed by (?:Filter|Index Recheck): (\d+)", plan)):
+            found.append(plan)
+    return found
+
+
+@pytest.mark.parametrize("slots", [-1, 128], ids=["unlimited", "gated"])
+async def test_claim_finish_and_retry_touch_only_what_they_change(connection: Connection, slots: int) -> None:
+    await unlimited(connection)
+    await connection.execute("update leoflow_core.pool set slots = %s", (slots,))
+    names = [f"t{i:03}" for i in range(300)]
+    tasks = [task(name, retries=1, retry_delay_seconds=0.0) for name in names]
+    await run_of(connection, dag("d", [*tasks, task("z", *names, trigger_rule="all_done")]), run_id="first")
+    await connection.execute(HISTORY)
+    await run_of(connection, dag("pair", [task("a"), task("b", "a")]))
+    worker = await new_worker(connection)
+    async with Plans(connection) as plans:
+        claimed = await engine.claim(connection, worker, 20)
+        await engine.finish(connection, worker, [outcome(one) for one in claimed[:10]], handoff=5)
+        await engine.finish(connection, worker, [outcome(one, "failed") for one in claimed[10:]])
+        await engine.claim(connection, worker, 5)
+        await engine.promote_due(connection)
+    assert len(plans) > 10
+    assert not problems(plans), "\n\n".join(problems(plans))
+
+
+async def test_the_claim_reads_the_ready_index_in_order(connection: Connection) -> None:
+    await unlimited(connection)
+    await run_of(connection, dag("d", [task(f"t{i:03}") for i in range(300)], max_active_tasks=1000), run_id="first")
+    await connection.execute(HISTORY)
+    worker = await new_worker(connection)
+    async with Plans(connection) as plans:
+        await engine.claim(connection, worker, 1)
+    (plan,) = [one for one in plans if "CTE candidate" in one]
+    assert "Index Scan using task_instance_ready" in plan
+    assert "Sort  " not in plan.split("CTE checked")[0]
+
+
+async def test_an_idle_poll_reads_next_to_nothing(connection: Connection) -> None:
+    await run_of(connection, dag("d", [task("a")]), run_id="first")
+    await connection.execute(HISTORY)
+    worker = await new_worker(connection)
+    await engine.claim(connection, worker, 1)
+    async with Plans(connection) as plans:
+        assert await engine.claim(connection, worker, 10) == []
+        assert await engine.promote_due(connection) == 0
+        assert await engine.reap(connection) == 0
+        assert await engine.next_due(connection) is None
+        await engine.refresh_watermark(connection)
+    assert not problems(plans), "\n\n".join(problems(plans))
