@@ -1,3 +1,8 @@
+-- name: params
+select v.spec -> 'params'
+from leoflow_core.dag_version v
+where v.version_key = %(current_version_key)s
+
 -- name: state
 select r.state::text
 from leoflow_core.dag_run r

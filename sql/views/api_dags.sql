@@ -50,7 +50,7 @@ select
     null::text[] as allowed_run_types,
     d.owners,
     coalesce(d.schedule ->> 'type' in ('cron', 'multiple_cron', 'delta'), false) as timetable_periodic,
-    coalesce(d.schedule ->> 'type' in ('cron', 'multiple_cron', 'delta'), false) as is_backfillable,
+    false as is_backfillable,
     coalesce(d.schedule ->> 'type' in ('assets', 'asset_or_time'), false) as has_asset_schedule,
     d.schedule,
     d.current_version_key,

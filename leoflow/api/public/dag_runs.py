@@ -23,6 +23,7 @@ from leoflow.api.public.dag_run_models import (
     TriggerDAGRunPostBody,
 )
 from leoflow.api.public.lookup import dag_or_404, run_or_404
+from leoflow.api.public.params import check_conf
 from leoflow.api.public.task_instance_models import ClearTaskInstanceCollectionResponse
 from leoflow.db import queries
 from leoflow.engine.runs import create_run
@@ -103,6 +104,7 @@ async def trigger_dag_run(dag_id: str, body: TriggerDAGRunPostBody, conn: Conn, 
     """Make a run now."""
     dag = await dag_or_404(conn, dag_id)
     _check_trigger(dag, body)
+    check_conf(await store.value(conn, SQL.params, dag) or {}, body.conf or {})
     async with conn.transaction():
         created = await create_run(
             conn,

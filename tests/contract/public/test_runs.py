@@ -48,6 +48,7 @@ async def test_a_paused_dag_queues_its_runs(client: httpx.AsyncClient, stage: St
         ("/dags/etl/dagRuns", {}, 422, "logical_date"),
         ("/dags/etl/dagRuns", {**LOGICAL, "surprise": 1}, 422, "surprise"),
         ("/dags/etl/dagRuns", {**LOGICAL, "conf": [1]}, 422, "conf"),
+        ("/dags/etl/dagRuns", {**LOGICAL, "conf": {"n": "five"}}, 400, "param n: 'five' is not of type 'integer'"),
         ("/dags/etl/dagRuns", {**LOGICAL, "data_interval_start": "2026-01-01"}, 422, "data_interval"),
         ("/dags/etl/dagRuns", {**LOGICAL, "dag_run_id": "x" * 251}, 422, "dag_run_id"),
         ("/dags/etl/dagRuns", {**LOGICAL, "dag_run_id": "a/b"}, 422, "dag_run_id"),
