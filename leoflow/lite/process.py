@@ -21,6 +21,7 @@ from leoflow.lite.interpreters import Interpreters
 from leoflow.lite.local_worker import LocalWorker
 from leoflow.lite.registry import Registry
 from leoflow.lite.reload import Observer, Reloader
+from leoflow.lite.requests import follow_requests
 from leoflow.lite.server import serve
 from leoflow.lite.stopping import stop_on_signals
 from leoflow.scheduler.scheduler import Scheduler, retire_earlier_workers
@@ -98,6 +99,7 @@ async def _serve(
         "scheduler": Scheduler(pool, dsn, settings, kinds=("scheduler", "dag_processor")).run,
         "worker": worker.run,
         "hot reload": reloader.run,
+        "reload requests": functools.partial(follow_requests, dsn, reloader),
     }
     try:
         async with running(parts):

@@ -84,7 +84,6 @@ class Reloader:
         self._slots = asyncio.Semaphore(parallel)
         self._states: dict[Path, _State] = {}
         self._owners: dict[str, Path] = {}
-        self._settled = asyncio.Event()
 
     async def run(self) -> None:
         """Register everything, then follow the changes."""
@@ -98,24 +97,18 @@ class Reloader:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def settled(self) -> None:
-        """Wait until every project has been looked at once."""
-        await self._settled.wait()
-
     async def _start(self) -> None:
         for known in await self._registry.active_dags():
             self._owners[known.dag_id] = known.project
         await self.rescan(None)
         await self._drop_vanished()
-        first = [state.task for state in self._states.values() if state.task]
-        if not first:
-            self._settled.set()
-        for task in first:
-            task.add_done_callback(lambda _: self._check_settled())
 
-    def _check_settled(self) -> None:
-        if not any(state.task for state in self._states.values()):
-            self._settled.set()
+    async def again(self, path: Path) -> None:
+        """Load the project that `path` belongs to once more, changed or not."""
+        for root, state in self._states.items():
+            if path.is_relative_to(root):
+                state.hashes.clear()
+                self._schedule(state)
 
     async def rescan(self, changed: frozenset[Path] | None) -> None:
         """Look for projects again, and compile those that are new, different, or hold a changed path (None: all)."""
