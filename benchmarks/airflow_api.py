@@ -27,6 +27,7 @@ class AirflowApi:
     """Trigger runs and read their results through `/api/v2`."""
 
     def __init__(self, base_url: str, username: str, password: str) -> None:
+        self.url = base_url
         self._client = httpx.Client(base_url=base_url, timeout=60)
         answer = self._client.post("/auth/token", json={"username": username, "password": password})
         answer.raise_for_status()

@@ -40,7 +40,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 300) -> float:
 def first_page(workspace: Path, home: Path) -> float:
     """Seconds from the command to the UI's page."""
     started = time.monotonic()
-    with lite(workspace, home, slots=4) as api, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+    with lite(workspace, home, slots=4) as api, httpx.Client(base_url=api.url, timeout=10) as client:
 
         def page() -> bool:
             with contextlib.suppress(httpx.TransportError):

@@ -27,7 +27,7 @@ def lite(dags: Path, home: Path, *, slots: int) -> Iterator[AirflowApi]:
     port = free_port()
     log = (home.parent / f"{home.name}.log").open("wb")
     command = [
-        sys.executable, "-m", "leoflow.cli.main", "lite", str(dags),
+        sys.executable, "-m", "leoflow", "lite", str(dags),
         "--port", str(port), "--home", str(home), "--slots", str(slots),
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=log, stderr=log)
