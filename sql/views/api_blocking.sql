@@ -35,34 +35,35 @@ select
     why.name,
     why.reason
 from waiting w
-cross join lateral (
-    values
-    (
-        'Dagrun Running',
-        'Task instance''s dagrun was not in the ''running'' state but in the state ''' || w.run_state || '''.',
-        w.run_state <> 'running'
-    ),
-    ('Dag Not Paused', 'Task''s DAG ''' || w.dag_id || ''' is paused.', w.is_paused),
-    (
-        'Trigger Rule',
-        format(
-            'Task''s trigger rule ''%s'' is not met yet: of %s upstream tasks, %s succeeded, %s failed, '
-            '%s are upstream_failed, %s were skipped.',
-            w.trigger_rule, w.upstreams, w.up_success, w.up_failed, w.up_upstream_failed, w.up_skipped
+cross join
+    lateral (
+        values
+        (
+            'Dagrun Running',
+            'Task instance''s dagrun was not in the ''running'' state but in the state ''' || w.run_state || '''.',
+            w.run_state <> 'running'
         ),
-        w.state is null
-    ),
-    (
-        'Pool Slots Available',
-        format('The pool ''%s'' has %s slots, fewer than the %s the task asks for.', w.pool, w.slots, w.pool_slots),
-        w.slots >= 0 and w.slots < w.pool_slots
-    ),
-    (
-        'Not In Retry Period',
-        format('Task is waiting for its time, %s.', w.due_at),
-        w.due_at is not null
-    )
-) as why (name, reason, applies)
+        ('Dag Not Paused', 'Task''s DAG ''' || w.dag_id || ''' is paused.', w.is_paused),
+        (
+            'Trigger Rule',
+            format(
+                'Task''s trigger rule ''%s'' is not met yet: of %s upstream tasks, %s succeeded, %s failed, '
+                '%s are upstream_failed, %s were skipped.',
+                w.trigger_rule, w.upstreams, w.up_success, w.up_failed, w.up_upstream_failed, w.up_skipped
+            ),
+            w.state is null
+        ),
+        (
+            'Pool Slots Available',
+            format('The pool ''%s'' has %s slots, fewer than the %s the task asks for.', w.pool, w.slots, w.pool_slots),
+            w.slots >= 0 and w.slots < w.pool_slots
+        ),
+        (
+            'Not In Retry Period',
+            format('Task is waiting for its time, %s.', w.due_at),
+            w.due_at is not null
+        )
+    ) as why (name, reason, applies)
 where why.applies;
 
 comment on view leoflow_core.api_blocking is 'Why task instances that are not placed yet wait.';

@@ -25,7 +25,11 @@ union all
 select
     w.worker_key * 2 + 1,
     null,
-    case when w.retired_at is not null then 'success' when w.lease_until < clock_timestamp() then 'failed' else 'running' end,
+    case
+        when w.retired_at is not null then 'success'
+        when w.lease_until < clock_timestamp() then 'failed'
+        else 'running'
+    end,
     'WorkerJob',
     w.started_at,
     w.retired_at,
