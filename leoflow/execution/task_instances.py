@@ -1,11 +1,15 @@
 """Task instances: what tasks ask about others, and what they say about themselves while running."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
 from leoflow import engine
 from leoflow.db import queries
+from leoflow.engine import AttemptRef
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import refused
 
@@ -24,22 +28,39 @@ def set_rendered_map_index(attempt: AttemptContext, message: Message) -> Reply:
     return _DONE
 
 
-async def save_rendered(store: Store, attempt: AttemptContext) -> None:
-    """Write what `set_rendered_*` kept; nothing when nothing is kept."""
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Template fields and label of one attempt, to be written."""
+
+    attempt: AttemptRef
+    fields: dict[str, Any] | None
+    label: str | None
+
+
+def take_rendered(attempt: AttemptContext) -> Rendered | None:
+    """Return what `set_rendered_*` kept, once; None when nothing is kept."""
     fields, label = attempt.rendered_fields, attempt.rendered_map_index
     if fields is None and label is None:
-        return
+        return None
     attempt.rendered_fields = attempt.rendered_map_index = None
-    claimed = attempt.claimed
-    await store.rows(
-        queries.load("execution").save_rendered,
+    return Rendered(attempt.claimed.ref, fields, label)
+
+
+async def save_rendered(connection: AsyncConnection[Any], rendered: Sequence[Rendered]) -> None:
+    """Write template fields and labels of many attempts, at most one entry for each."""
+    await connection.execute(
+        queries.load("execution").save_rendered.encode(),
         {
-            "run_key": claimed.run_key,
-            "task_idx": claimed.task_idx,
-            "map_index": claimed.map_index,
-            "attempt_id": claimed.attempt_id,
-            "rendered_fields": Jsonb(without_nul(fields)) if fields is not None else None,
-            "rendered_map_index": label.replace("\x00", "\ufffd") if label is not None else None,
+            "run_keys": [each.attempt.run_key for each in rendered],
+            "task_idxs": [each.attempt.task_idx for each in rendered],
+            "map_indexes": [each.attempt.map_index for each in rendered],
+            "attempt_ids": [each.attempt.attempt_id for each in rendered],
+            "rendered_fields": [
+                Jsonb(without_nul(each.fields)) if each.fields is not None else None for each in rendered
+            ],
+            "rendered_map_indexes": [
+                each.label.replace("\x00", "\ufffd") if each.label is not None else None for each in rendered
+            ],
         },
     )
 

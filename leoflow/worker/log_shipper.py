@@ -1,17 +1,24 @@
-"""Collects the log lines of all attempts and appends them to the database in batches."""
+"""Collects the log lines and rendered fields of all attempts and writes them to the database in batches."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 import structlog
+from psycopg import AsyncConnection
 from psycopg_pool import PoolTimeout
 
 from leoflow import engine
 from leoflow.db import Pool
+from leoflow.db.retry import is_transient
 from leoflow.engine import ClaimedAttempt, LogChunk
+from leoflow.execution.task_instances import Rendered, save_rendered
+
+Connection = AsyncConnection[Any]
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +34,7 @@ class LogShipper:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._pending: dict[UUID, tuple[ClaimedAttempt, list[bytes]]] = {}
+        self._rendered: dict[UUID, Rendered] = {}
         self._bytes = 0
         self._soon = asyncio.Event()
         self._full = asyncio.Event()
@@ -41,6 +49,16 @@ class LogShipper:
 
         return emit
 
+    def render(self, rendered: Rendered | None) -> None:
+        """Take the rendered fields of an attempt; what it had sent before and is not written yet is merged."""
+        if rendered is None:
+            return
+        before = self._rendered.get(rendered.attempt.attempt_id)
+        if before is not None:
+            rendered = Rendered(rendered.attempt, rendered.fields or before.fields, rendered.label or before.label)
+        self._rendered[rendered.attempt.attempt_id] = rendered
+        self._soon.set()
+
     async def run(self) -> None:
         """Ship until cancelled."""
         while True:
@@ -52,7 +70,7 @@ class LogShipper:
 
     async def flush(self) -> None:
         """Write everything that has come so far; gives up when the database refuses."""
-        while self._pending:
+        while self._pending or self._rendered:
             if not await self._flush_once():
                 return
 
@@ -72,19 +90,40 @@ class LogShipper:
     async def _flush_once(self) -> bool:
         async with self._writing:
             taken = self._take()
-            if not taken:
-                return True
+            rendered, self._rendered = self._rendered, {}
             try:
-                async with self._pool.connection() as connection:
-                    await engine.append_log(connection, [_chunk(claimed, lines) for claimed, lines in taken])
+                taken = await self._write(taken, _append)
+                rendered = dict(await self._write(list(rendered.items()), _save))
             except (psycopg.Error, PoolTimeout) as error:
                 log.warning("log lines not written, trying again", error=str(error), attempts=len(taken))
                 self._put_back(taken)
+                self._rendered = {**rendered, **self._rendered}
                 return False
             if self._lost:
                 log.error("log lines lost while the database was away", lines=self._lost)
                 self._lost = 0
             return True
+
+    async def _write(self, entries: list[T], write: Callable[[Connection, list[T]], Awaitable[None]]) -> list[T]:
+        """Write a batch; if the database cannot take an entry, all but that one. Returns what is left to write: none.
+
+        Raises:
+            psycopg.Error: the database is away; nothing was written.
+        """
+        if not entries:
+            return []
+        try:
+            async with self._pool.connection() as connection:
+                await write(connection, entries)
+        except psycopg.Error as error:
+            if is_transient(error):
+                raise
+            if len(entries) == 1:
+                log.error("the database does not take this part of an attempt's log", error=str(error))
+                return []
+            for entry in entries:
+                await self._write([entry], write)
+        return []
 
     def _take(self) -> list[tuple[ClaimedAttempt, list[bytes]]]:
         taken: list[tuple[ClaimedAttempt, list[bytes]]] = []
@@ -107,6 +146,14 @@ class LogShipper:
             self._pending[claimed.attempt_id] = (claimed, lines + (newer[1] if newer else []))
             self._bytes += sum(map(len, lines))
         self._soon.set()
+
+
+async def _append(connection: Connection, entries: list[tuple[ClaimedAttempt, list[bytes]]]) -> None:
+    await engine.append_log(connection, [_chunk(claimed, lines) for claimed, lines in entries])
+
+
+async def _save(connection: Connection, entries: list[tuple[UUID, Rendered]]) -> None:
+    await save_rendered(connection, [rendered for _, rendered in entries])
 
 
 def _chunk(claimed: ClaimedAttempt, lines: list[bytes]) -> LogChunk:

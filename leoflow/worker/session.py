@@ -20,6 +20,7 @@ from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
 from leoflow.execution.operations import OPERATIONS
 from leoflow.execution.outcomes import TERMINAL, Outcome, outcome_of
+from leoflow.execution.task_instances import Rendered
 from leoflow.runtime.sdk_adapter import REDUCE_INPUTS
 from leoflow.worker.endings import explain
 from leoflow.worker.frames import FrameChannel
@@ -54,6 +55,7 @@ class Session:
         settings: limits and time-outs.
         reporter: takes the outcome.
         emit: takes finished log lines.
+        render: takes rendered template fields.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Session:
         settings: WorkerSettings,
         reporter: Reporter,
         emit: Callable[[bytes], None],
+        render: Callable[[Rendered | None], None],
     ) -> None:
         self.attempt = attempt
         self.reported = False
         self._store = store
         self._settings = settings
         self._reporter = reporter
+        self._render = render
         self.lines = LogLines(emit, masker, settings.log_limit_bytes)
         self._loop = asyncio.get_running_loop()
         self._process: AttemptProcess | None = None
@@ -100,6 +104,7 @@ class Session:
             ended = await self._serve(process)
         finally:
             self._release()
+        self._save_rendered_soon()
         await self._conclude(ended)
 
     def terminate(self, reason: str) -> None:
@@ -331,15 +336,8 @@ class Session:
         task.add_done_callback(self._requests.discard)
 
     def _save_rendered_soon(self) -> None:
-        """Show the rendered fields of an attempt that runs on; later changes travel with the outcome."""
-        if self._report is None and self.attempt.rendered_fields is not None:
-            self._spawn(self._save_rendered())
-
-    async def _save_rendered(self) -> None:
-        try:
-            await task_instances.save_rendered(self._store, self.attempt)
-        except (psycopg.Error, PoolTimeout) as error:
-            log.warning("rendered fields not saved", attempt_id=self.attempt_id, error=str(error))
+        """Have the rendered fields written that the attempt has sent so far."""
+        self._render(task_instances.take_rendered(self.attempt))
 
     # -- the end ------------------------------------------------------------------------------------------
 

@@ -19,7 +19,6 @@ from leoflow.config import Settings
 from leoflow.crypto import SecretBox
 from leoflow.db import Listener, Pool
 from leoflow.engine import ClaimedAttempt
-from leoflow.execution import task_instances
 from leoflow.execution.context import AttemptContext, Limits, Store
 from leoflow.worker.finisher import Finisher
 from leoflow.worker.launchers.base import Launcher
@@ -155,7 +154,13 @@ class Worker:
             masker = Masker()
             context = AttemptContext(claimed, masker)
             session = Session(
-                context, masker, self._store, self._settings.worker, self._finisher, self._shipper.emitter(claimed)
+                context,
+                masker,
+                self._store,
+                self._settings.worker,
+                self._finisher,
+                self._shipper.emitter(claimed),
+                self._shipper.render,
             )
             self._sessions[session.attempt_id] = session
             self._spawn(self._run_session(session))
@@ -163,7 +168,6 @@ class Worker:
     async def _run_session(self, session: Session) -> None:
         try:
             await session.run(self._launcher)
-            await task_instances.save_rendered(self._store, session.attempt)
         except _DATABASE_ERRORS as error:
             log.warning("attempt's last words not saved", attempt_id=session.attempt_id, error=str(error))
         except Exception:

@@ -71,12 +71,19 @@ where ti.run_key = %(run_key)s and ti.task_idx = %(task_idx)s and ti.map_index =
     and xcom.key = %(key)s;
 
 -- name: save_rendered
--- Template fields and label of a running attempt; a stale attempt changes nothing.
+-- Template fields and labels of attempts; a stale attempt changes nothing. Not durable by itself, like the log.
+with quick as materialized (select set_config('synchronous_commit', 'off', true))
 insert into leoflow_core.task_instance_extra (run_key, task_idx, map_index, rendered_fields, rendered_map_index)
-select ti.run_key, ti.task_idx, ti.map_index, %(rendered_fields)s, %(rendered_map_index)s
-from leoflow_core.task_instance as ti
-where ti.run_key = %(run_key)s and ti.task_idx = %(task_idx)s and ti.map_index = %(map_index)s
-    and ti.attempt_id = %(attempt_id)s
+select ti.run_key, ti.task_idx, ti.map_index, given.rendered_fields, given.rendered_map_index
+from quick
+cross join unnest(
+    %(run_keys)s::bigint[], %(task_idxs)s::int[], %(map_indexes)s::int[], %(attempt_ids)s::uuid[],
+    %(rendered_fields)s::jsonb[], %(rendered_map_indexes)s::text[]
+) as given (run_key, task_idx, map_index, attempt_id, rendered_fields, rendered_map_index)
+join leoflow_core.task_instance as ti
+    on ti.run_key = given.run_key and ti.task_idx = given.task_idx and ti.map_index = given.map_index
+    and ti.attempt_id = given.attempt_id
+order by ti.run_key, ti.task_idx, ti.map_index
 on conflict (run_key, task_idx, map_index) do update
 set rendered_fields = coalesce(excluded.rendered_fields, task_instance_extra.rendered_fields),
     rendered_map_index = coalesce(excluded.rendered_map_index, task_instance_extra.rendered_map_index);

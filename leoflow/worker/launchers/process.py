@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterable
@@ -16,6 +15,7 @@ import structlog
 from leoflow.errors import LeoflowError
 from leoflow.runtime import control, sdk_adapter
 from leoflow.worker.launchers.base import Ended, LaunchError, LaunchOrder
+from leoflow.worker.launchers.directories import AttemptDirectories
 from leoflow.worker.launchers.environment_variables import clean_environment
 from leoflow.worker.launchers.fork_client import ZygoteClient
 
@@ -59,6 +59,7 @@ class ForkedAttempt:
         supervisor_fd: int,
         outputs: dict[str, int],
         directory: Path,
+        directories: AttemptDirectories,
     ) -> None:
         self.pid = pid
         self.supervisor_fd = supervisor_fd
@@ -66,18 +67,19 @@ class ForkedAttempt:
         self._client = client
         self._order_id = order_id
         self._directory = directory
+        self._directories = directories
 
     def kill(self, sig: int) -> None:
         """Signal the attempt's process group."""
         self._client.kill(self._order_id, sig)
 
     async def wait(self) -> Ended:
-        """Return how the process ended, after its working directory was removed."""
+        """Return how the process ended, after its working directory was cleaned."""
         try:
             return await self._client.wait(self._order_id)
         finally:
             self._client.forget(self._order_id)
-            await _remove(self._directory)
+            await self._directories.give_back(self._directory)
 
 
 class ForkServerLauncher:
@@ -93,6 +95,7 @@ class ForkServerLauncher:
         self._home = home
         self._environments: dict[str | None, asyncio.Task[_Environment]] = {}
         self._projects: dict[ProjectKey, asyncio.Task[_Project]] = {}
+        self._directories = AttemptDirectories(home / "tmp" / "attempts")
         self._counter = 0
 
     # -- the port -----------------------------------------------------------------------------------------
@@ -108,14 +111,12 @@ class ForkServerLauncher:
         client = project.client
         if project.fresh:
             client = (await self._environment(order.environment_key)).client
-        directory = self._home / "tmp" / "attempts" / order.attempt_id
-        scratch = directory / "tmp"
-        scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory = self._directories.take()
         message = {
             "op": "attempt",
             "id": order.attempt_id,
             "cwd": str(directory),
-            "env": {**order.env, "TMPDIR": str(scratch), "LEOFLOW_BUNDLE_PATH": str(order.bundle_path)},
+            "env": {**order.env, "TMPDIR": str(directory / "tmp"), "LEOFLOW_BUNDLE_PATH": str(order.bundle_path)},
             "memory_bytes": order.memory_bytes,
         }
         return await self._fork(client, message, directory)
@@ -131,6 +132,7 @@ class ForkServerLauncher:
         for environment in environments:
             environment.client.close()
             await _wait_or_kill(environment.process)
+        self._directories.close()
 
     # -- loaders ------------------------------------------------------------------------------------------
 
@@ -256,14 +258,14 @@ class ForkServerLauncher:
             ours.close()
             for read, _ in pipes.values():
                 os.close(read)
-            await _remove(directory)
+            await self._directories.give_back(directory)
             raise
         finally:
             theirs.close()
             for _, write in pipes.values():
                 os.close(write)
         outputs = {name: read for name, (read, _) in pipes.items()}
-        return ForkedAttempt(client, order_id, pid, ours.detach(), outputs, directory)
+        return ForkedAttempt(client, order_id, pid, ours.detach(), outputs, directory, self._directories)
 
     def _recycle(self) -> None:
         """Close project zygotes that nothing used for a while, or the longest unused ones above the maximum."""
@@ -344,20 +346,3 @@ async def _wait_or_kill(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-
-
-async def _remove(directory: Path) -> None:
-    """Remove an attempt's directory: in place when it is empty, else in a thread."""
-    if not _remove_empty(directory):
-        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
-
-
-def _remove_empty(directory: Path) -> bool:
-    try:
-        (directory / "tmp").rmdir()
-        directory.rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
