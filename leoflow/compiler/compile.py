@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -190,7 +191,7 @@ def _finish(
 
 def _remarks(spec: DagSpec) -> list[str]:
     """Say what Leoflow records but does not act on, so that nobody finds out in production."""
-    remarks = []
+    remarks = list(_remarks_on_schedule(spec))
     for task in spec.tasks:
         if "executor" in task.extra:
             remarks.append(f"task {task.task_id}: executor= is ignored, Leoflow has no Airflow executors")
@@ -199,6 +200,18 @@ def _remarks(spec: DagSpec) -> list[str]:
         if "." in task.weight_rule:
             remarks.append(f"task {task.task_id}: custom weight_rule is ignored, its own priority_weight counts")
     return remarks[:50]
+
+
+def _remarks_on_schedule(spec: DagSpec) -> Iterator[str]:
+    kind = (spec.schedule or {}).get("type")
+    if kind in ("assets", "partitioned_assets", "asset_or_time"):
+        yield "schedule: asset events do not start runs yet; its timetable, the API and people do"
+    elif kind in ("custom", "cron_partition") or "relativedelta" in (spec.schedule or {}):
+        yield "schedule: this timetable cannot be computed yet; runs are started by the API and by people only"
+    if spec.has_on_failure_callback or spec.has_on_success_callback:
+        yield "callbacks of the DAG itself are not called yet, those of its tasks are"
+    if spec.deadlines:
+        yield "deadline alerts are not sent yet"
 
 
 def _read_code(project: Project, tree: Tree, file: str) -> str:

@@ -51,6 +51,24 @@ begin
             format('one of %s', array_to_string(enum_range(null::leoflow.trigger_rule), ', ')));
     end if;
     select t.spec ->> 'task_id' into v_text from jsonb_array_elements(v_tasks) as t(spec)
+    where jsonb_typeof(t.spec -> 'mapping') = 'object' limit 1;
+    if found then
+        perform leoflow_core.reject('LF422', format('task %s is mapped with .expand(), which is not run yet', v_text),
+            'write a list comprehension of task calls: [task(x) for x in values]');
+    end if;
+    select g.spec ->> 'group_id' into v_text from jsonb_array_elements(coalesce(p_spec -> 'task_groups', '[]')) as g(spec)
+    where (g.spec ->> 'is_mapped')::boolean limit 1;
+    if found then
+        perform leoflow_core.reject('LF422', format('task group %s is mapped with .expand(), which is not run yet', v_text),
+            'call the group once per value in a loop');
+    end if;
+    select t.spec ->> 'task_id' into v_text from jsonb_array_elements(v_tasks) as t(spec)
+    where (t.spec ->> 'depends_on_past')::boolean or (t.spec ->> 'wait_for_downstream')::boolean limit 1;
+    if found then
+        perform leoflow_core.reject('LF422', format('task %s depends on the run before, which is not enforced yet', v_text),
+            'leave depends_on_past and wait_for_downstream out; max_active_runs=1 keeps runs apart');
+    end if;
+    select t.spec ->> 'task_id' into v_text from jsonb_array_elements(v_tasks) as t(spec)
     where coalesce((t.spec ->> 'pool_slots')::int, 1) < 1 or coalesce((t.spec ->> 'retries')::int, 0) < 0
         or coalesce((t.spec ->> 'retry_delay_seconds')::float8, 0) < 0 limit 1;
     if found then

@@ -3,7 +3,7 @@
 from typing import Any
 
 from leoflow.runtime.loading.describe_assets import describe_asset
-from leoflow.runtime.loading.describe_values import literal, timestamp, type_name
+from leoflow.runtime.loading.describe_values import literal, seconds, timestamp, type_name
 
 _PRESETS = {
     "@hourly": "0 * * * *",
@@ -76,10 +76,10 @@ def _trigger_options(timetable: Any) -> dict[str, Any]:
     options: dict[str, Any] = {}
     interval = _field(timetable, "interval")
     if interval is not None and _delta(interval) != {"seconds": 0.0}:
-        options["interval"] = _delta(interval)
+        options |= {f"interval_{name}": value for name, value in _delta(interval).items()}
     immediately = _field(timetable, "run_immediately", False)
     if immediately is not False:
-        options["run_immediately"] = immediately if isinstance(immediately, (bool, type(None))) else _delta(immediately)
+        options["run_immediately"] = seconds(immediately) if hasattr(immediately, "total_seconds") else immediately
     return options
 
 
@@ -128,7 +128,7 @@ def _assets(timetable: Any) -> dict[str, Any]:
 
 def _asset_or_time(timetable: Any) -> dict[str, Any]:
     time = describe_schedule(timetable.timetable)
-    return {"type": "asset_or_time", "expression": describe_asset(timetable.asset_condition), "time": time}
+    return {"type": "asset_or_time", "expression": describe_asset(timetable.asset_condition), "timetable": time}
 
 
 def _partitioned_assets(timetable: Any) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _partitioned_assets(timetable: Any) -> dict[str, Any]:
 def _events(timetable: Any) -> dict[str, Any]:
     return {
         "type": "events",
-        "dates": sorted({timestamp(date) for date in timetable.event_dates if date is not None}, key=str),
+        "events": sorted({timestamp(date) for date in timetable.event_dates if date is not None}, key=str),
         "restrict_to_events": bool(timetable.restrict_to_events),
     }
 

@@ -35,7 +35,7 @@ CRON = {"type": "cron", "timezone": "UTC", "data_interval": False}
         ),
         (
             "CronTriggerTimetable('@daily', timezone='UTC', interval=timedelta(days=1), run_immediately=True)",
-            {**CRON, "expression": "0 0 * * *", "interval": {"seconds": 86400.0}, "run_immediately": True},
+            {**CRON, "expression": "0 0 * * *", "interval_seconds": 86400.0, "run_immediately": True},
             "0 0 * * *",
         ),
         (
@@ -52,7 +52,7 @@ CRON = {"type": "cron", "timezone": "UTC", "data_interval": False}
             "EventsTimetable([pendulum.datetime(2026, 2, 1), pendulum.datetime(2026, 1, 1, tz='Europe/Zurich')])",
             {
                 "type": "events",
-                "dates": ["2025-12-31T23:00:00Z", "2026-02-01T00:00:00Z"],
+                "events": ["2025-12-31T23:00:00Z", "2026-02-01T00:00:00Z"],
                 "restrict_to_events": False,
             },
             "2 events",
@@ -114,7 +114,7 @@ async def test_asset_schedules_and_outlets(compiled: Compile) -> None:
     either = {"type": "any", "objects": [asset("b"), alias]}
     assert spec["schedule"]["type"] == "asset_or_time"
     assert spec["schedule"]["expression"] == {"type": "all", "objects": [asset("a"), either]}
-    assert spec["schedule"]["time"]["expression"] == "0 0 * * *"
+    assert spec["schedule"]["timetable"]["expression"] == "0 0 * * *"
     assert task_of(spec, "t")["outlets"] == [asset("a"), alias]
     assert task_of(spec, "t")["inlets"] == [{"type": "name_ref", "name": "z"}]
 
