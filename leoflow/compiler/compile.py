@@ -203,11 +203,14 @@ def _remarks(spec: DagSpec) -> list[str]:
 
 
 def _remarks_on_schedule(spec: DagSpec) -> Iterator[str]:
-    kind = (spec.schedule or {}).get("type")
+    schedule = spec.schedule or {}
+    kind = schedule.get("type")
     if kind in ("assets", "partitioned_assets", "asset_or_time"):
         yield "schedule: asset events do not start runs yet; its timetable, the API and people do"
-    elif kind in ("custom", "cron_partition") or "relativedelta" in (spec.schedule or {}):
+    elif kind in ("custom", "cron_partition") or "relativedelta" in schedule:
         yield "schedule: this timetable cannot be computed yet; runs are started by the API and by people only"
+    if "interval_relativedelta" in schedule:
+        yield "schedule: a data interval of calendar steps cannot be computed yet; runs get an empty one"
     if spec.has_on_failure_callback or spec.has_on_success_callback:
         yield "callbacks of the DAG itself are not called yet, those of its tasks are"
     if spec.deadlines:

@@ -60,6 +60,12 @@ def _trigger(schedule: Mapping[str, Any], expression: str) -> CronTrigger:
 
 
 def _delta(schedule: Mapping[str, Any]) -> Timetable:
+    if schedule["seconds"] is None:
+        raise LeoflowError(
+            "a schedule of calendar steps cannot be computed here",
+            where=f"relativedelta {schedule.get('relativedelta')}",
+            hint="use a cron expression such as @monthly, or a timedelta",
+        )
     delta = timedelta(seconds=schedule["seconds"])
     if delta <= timedelta():
         raise LeoflowError("a schedule interval must be positive", where=str(delta), hint="use a longer timedelta")

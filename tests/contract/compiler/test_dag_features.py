@@ -76,6 +76,22 @@ d = DAG("d", schedule={schedule})
     assert spec["timetable_summary"] == summary
 
 
+@pytest.mark.parametrize(
+    ("dag", "words"),
+    [
+        ("schedule=[Asset('a')]", "asset events"),
+        ("schedule=relativedelta(months=1)", "cannot be computed yet"),
+        ("on_failure_callback=print", "callbacks of the DAG"),
+    ],
+)
+async def test_what_is_recorded_but_not_acted_on_is_said(
+    write: Callable[..., Path], loader: ForkLoader, dag: str, words: str
+) -> None:
+    imports = "from airflow.sdk import Asset\nfrom dateutil.relativedelta import relativedelta\n"
+    [compiled] = await compile_project(discover(write(f"{imports}d = DAG('d', {dag})\n"))[0], loader)
+    assert any(words in warning for warning in compiled.warnings)
+
+
 async def test_continuous_limits_active_runs(compiled: Compile) -> None:
     spec = await compiled("d = DAG('d', schedule='@continuous', max_active_runs=1)\n")
     assert spec["schedule"] == {"type": "continuous"}
