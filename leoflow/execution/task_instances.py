@@ -1,5 +1,6 @@
 """Task instances: what tasks ask about others, and what they say about themselves while running."""
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,11 +31,12 @@ def set_rendered_map_index(attempt: AttemptContext, message: Message) -> Reply:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Template fields and label of one attempt, to be written."""
+    """What is to be written about one running attempt: template fields, label, process id."""
 
     attempt: AttemptRef
-    fields: dict[str, Any] | None
-    label: str | None
+    fields: dict[str, Any] | None = None
+    label: str | None = None
+    pid: int | None = None
 
 
 def take_rendered(attempt: AttemptContext) -> Rendered | None:
@@ -47,7 +49,23 @@ def take_rendered(attempt: AttemptContext) -> Rendered | None:
 
 
 async def save_rendered(connection: AsyncConnection[Any], rendered: Sequence[Rendered]) -> None:
-    """Write template fields and labels of many attempts, at most one entry for each."""
+    """Write template fields, labels and process ids of many attempts, at most one entry for each."""
+    placed = [each for each in rendered if each.pid is not None]
+    if placed:
+        await connection.execute(
+            queries.load("execution").save_places.encode(),
+            {
+                "run_keys": [each.attempt.run_key for each in placed],
+                "task_idxs": [each.attempt.task_idx for each in placed],
+                "map_indexes": [each.attempt.map_index for each in placed],
+                "attempt_ids": [each.attempt.attempt_id for each in placed],
+                "pids": [each.pid for each in placed],
+                "hostname": socket.gethostname(),
+            },
+        )
+    rendered = [each for each in rendered if each.fields is not None or each.label is not None]
+    if not rendered:
+        return
     await connection.execute(
         queries.load("execution").save_rendered.encode(),
         {

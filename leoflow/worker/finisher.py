@@ -35,6 +35,7 @@ class Finisher:
         worker_key: the worker's present key.
         free_slots: how many attempts the worker could start now; that many successors may be handed over directly.
         take: receives handed-over attempts, which are running already as far as the database is concerned.
+        flush_logs: writes the log lines that have come so far, beside the outcomes.
         more_work: called when something became claimable that was not handed over.
     """
 
@@ -45,12 +46,14 @@ class Finisher:
         free_slots: Callable[[], int],
         take: Callable[[list[ClaimedAttempt]], None],
         more_work: Callable[[], None],
+        flush_logs: Callable[[], Awaitable[None]],
     ) -> None:
         self._pool = pool
         self._worker_key = worker_key
         self._free_slots = free_slots
         self._take = take
         self._more_work = more_work
+        self._flush_logs = flush_logs
         self._waiting: list[_Report] = []
         self._arrived = asyncio.Event()
 
@@ -82,7 +85,7 @@ class Finisher:
             if not self._waiting:
                 self._arrived.clear()
             try:
-                await self._finish(batch)
+                await asyncio.gather(self._finish(batch), self._flush_logs())
             except BaseException:
                 # Cancelled, or the database stays away: the lease decides what becomes of these attempts.
                 for report in batch:

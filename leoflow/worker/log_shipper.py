@@ -55,7 +55,12 @@ class LogShipper:
             return
         before = self._rendered.get(rendered.attempt.attempt_id)
         if before is not None:
-            rendered = Rendered(rendered.attempt, rendered.fields or before.fields, rendered.label or before.label)
+            rendered = Rendered(
+                rendered.attempt,
+                rendered.fields or before.fields,
+                rendered.label or before.label,
+                rendered.pid or before.pid,
+            )
         self._rendered[rendered.attempt.attempt_id] = rendered
         self._soon.set()
 
@@ -67,6 +72,10 @@ class LogShipper:
                 await asyncio.wait_for(self._full.wait(), _INTERVAL)
             if not await self._flush_once():
                 await asyncio.sleep(1.0)
+
+    async def flush_now(self) -> None:
+        """Write one batch of what has come so far."""
+        await self._flush_once()
 
     async def flush(self) -> None:
         """Write everything that has come so far; gives up when the database refuses."""

@@ -32,6 +32,7 @@ from leoflow.worker.startup import launch_order, startup_details
 log = structlog.get_logger(__name__)
 
 _READ_SIZE = 64 * 1024
+_PIPE_READS = 4
 _DRAIN_SECONDS = 1.0
 _RENDERED_DELAY = 0.5
 
@@ -138,6 +139,7 @@ class Session:
 
     async def _serve(self, process: AttemptProcess) -> Ended:
         self._process = process
+        self._render(Rendered(self.attempt.claimed.ref, pid=process.pid))
         for stream, descriptor in process.output_fds.items():
             self._read_from(descriptor, stream)
         self._channel = FrameChannel(
@@ -190,16 +192,36 @@ class Session:
         self._loop.add_reader(descriptor, self._output, descriptor, stream)
 
     def _output(self, descriptor: int, stream: str) -> None:
+        if stream == "log":
+            # What was printed before this log line is in its pipe already: keep the order.
+            for other, name in list(self._readers.items()):
+                if name != "log":
+                    self._read_once(other, name)
+        if descriptor in self._readers:
+            self._read_once(descriptor, stream)
+
+    def _read_once(self, descriptor: int, stream: str) -> bool:
         try:
             data = os.read(descriptor, _READ_SIZE)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             data = b""
         if data:
             self.lines.feed(stream, data)
         else:
             self._stop_reading(descriptor)
+        return bool(data)
+
+    def _read_what_is_there(self) -> None:
+        """Read the output the task wrote before the message that is being handled."""
+        for stream in ("stdout", "stderr", "log"):
+            for descriptor, name in list(self._readers.items()):
+                if name == stream:
+                    # A pipe holds no more than this; a thread that prints on must not keep us here.
+                    for _ in range(_PIPE_READS):
+                        if not self._read_once(descriptor, name):
+                            break
 
     def _stop_reading(self, descriptor: int) -> None:
         self._loop.remove_reader(descriptor)
@@ -277,6 +299,7 @@ class Session:
         except (KeyError, TypeError) as error:
             self._refuse(request_id, refused(f"malformed {message.get('type')} message: {error}"))
             return
+        self._read_what_is_there()
         if outcome.state == "deferred":
             outcome = self._refuse_deferral(outcome)
         self._later(self._settings.overtime_seconds, self._end_overtime)

@@ -68,7 +68,9 @@ class Worker:
         self._idle = False
         self._listener: Listener | None = None
         self._shipper = LogShipper(pool)
-        self._finisher = Finisher(pool, lambda: self._worker_key, self._free_slots, self._take, self._wake)
+        self._finisher = Finisher(
+            pool, lambda: self._worker_key, self._free_slots, self._take, self._wake, self._shipper.flush_now
+        )
 
     @property
     def running(self) -> int:

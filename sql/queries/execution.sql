@@ -88,6 +88,25 @@ on conflict (run_key, task_idx, map_index) do update
 set rendered_fields = coalesce(excluded.rendered_fields, task_instance_extra.rendered_fields),
     rendered_map_index = coalesce(excluded.rendered_map_index, task_instance_extra.rendered_map_index);
 
+-- name: save_places
+-- Process id and host of attempts, for readers. Not durable by itself. Locks: the instances in key order.
+with quick as materialized (select set_config('synchronous_commit', 'off', true)),
+locked as materialized (
+    select ti.run_key, ti.task_idx, ti.map_index, given.pid
+    from quick
+    cross join unnest(
+        %(run_keys)s::bigint[], %(task_idxs)s::int[], %(map_indexes)s::int[], %(attempt_ids)s::uuid[], %(pids)s::int[]
+    ) as given (run_key, task_idx, map_index, attempt_id, pid)
+    join leoflow_core.task_instance as ti
+        on ti.run_key = given.run_key and ti.task_idx = given.task_idx and ti.map_index = given.map_index
+        and ti.attempt_id = given.attempt_id
+    order by ti.run_key, ti.task_idx, ti.map_index
+    for update of ti
+)
+update leoflow_core.task_instance as ti set pid = locked.pid, hostname = %(hostname)s
+from locked
+where ti.run_key = locked.run_key and ti.task_idx = locked.task_idx and ti.map_index = locked.map_index;
+
 -- name: variable
 select variable.value from leoflow_core.variable where variable.key = %(key)s;
 
