@@ -9,7 +9,8 @@
 --                  claim instead, so that work of other runs and priorities gets its turn.
 -- Returns rows: outcome stale (the attempt lost its place: nothing of it was written), ready (attempt is null:
 -- something became claimable, call wake_workers() after the commit), handed (an attempt to start).
--- Locks: the worker's row for key share when it takes over work; the instances in key order, then as propagate. Callers retry 40P01. Callers: worker.
+-- Locks: the worker's row for key share when it takes over work; the instances in key order, then as propagate.
+-- Callers retry 40P01. Callers: worker.
 create or replace function leoflow_core.finish(
     p_worker_key int,
     p_run_keys bigint[],

@@ -18,7 +18,8 @@ end
 $$;
 comment on function leoflow_core.put_xcom(bigint, int, int, uuid, text, bytea, int) is 'Stores one XCom of a running attempt.';
 
--- Whether an attempt still has its place (also shortly after it succeeded: extra links are written last); holds its instance's row so until the end of the transaction.
+-- Whether an attempt still has its place (also shortly after it succeeded: extra links are written last);
+-- holds its instance's row so until the end of the transaction.
 -- Locks: the instance's row, shared. Callers: put_xcom, set_rendered_fields and the like.
 create or replace function leoflow_core.is_live(
     p_run_key bigint, p_task_idx int, p_map_index int, p_attempt_id uuid

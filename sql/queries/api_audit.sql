@@ -8,4 +8,4 @@ select leoflow_core.write_audit(
         join leoflow_core.dag d using (dag_key)
         where d.dag_id = %(dag_id)s and r.run_id = %(run_id)s
     )
-)
+);

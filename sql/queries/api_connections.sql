@@ -1,11 +1,11 @@
 -- name: one
-select * from leoflow_core.connection where connection_id = %(connection_id)s
+select * from leoflow_core.connection where connection_id = %(connection_id)s;
 
 -- name: lock
-select * from leoflow_core.connection where connection_id = %(connection_id)s for update
+select * from leoflow_core.connection where connection_id = %(connection_id)s for update;
 
 -- name: existing
-select connection_id from leoflow_core.connection where connection_id = any(%(keys)s)
+select connection_id from leoflow_core.connection where connection_id = any(%(keys)s);
 
 -- name: insert
 insert into leoflow_core.connection
@@ -14,7 +14,7 @@ values (
     %(connection_id)s, %(conn_type)s, %(description)s, %(host)s, %(login)s, %(schema)s, %(port)s,
     %(password)s, %(extra)s
 )
-on conflict (connection_id) do nothing
+on conflict (connection_id) do nothing;
 
 -- name: put
 insert into leoflow_core.connection
@@ -26,7 +26,7 @@ values (
 on conflict (connection_id) do update set
     conn_type = excluded.conn_type, description = excluded.description, host = excluded.host,
     login = excluded.login, schema = excluded.schema, port = excluded.port,
-    password = excluded.password, extra = excluded.extra
+    password = excluded.password, extra = excluded.extra;
 
 -- name: delete
-delete from leoflow_core.connection where connection_id = %(connection_id)s
+delete from leoflow_core.connection where connection_id = %(connection_id)s;

@@ -24,4 +24,4 @@ left join (
     group by r.dag_key
 ) c using (dag_key)
 where %(dag_ids)s::text[] is null or d.dag_id = any(%(dag_ids)s::text[])
-order by d.dag_id
+order by d.dag_id;

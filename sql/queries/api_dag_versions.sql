@@ -1,6 +1,6 @@
 -- name: version
 select * from leoflow_core.api_dag_versions
-where dag_id = %(dag_id)s and version_number = %(version_number)s
+where dag_id = %(dag_id)s and version_number = %(version_number)s;
 
 -- name: source
 select
@@ -15,4 +15,4 @@ where
     and case
         when %(version_number)s::int is null then v.version_key = d.current_version_key
         else v.version_number = %(version_number)s
-    end
+    end;

@@ -1,5 +1,5 @@
 -- name: exists
-select 1 from leoflow_core.dag where dag_id = %(dag_id)s
+select 1 from leoflow_core.dag where dag_id = %(dag_id)s;
 
 -- name: details
 -- A DAG with what its author wrote, from the specification of its current version.
@@ -32,30 +32,30 @@ from leoflow_core.api_dags a
 join leoflow_core.dag d using (dag_key)
 left join leoflow_core.dag_version v on v.version_key = d.current_version_key
 left join leoflow_core.api_dag_versions s on s.version_key = d.current_version_key
-where a.dag_id = %(dag_id)s
+where a.dag_id = %(dag_id)s;
 
 -- name: delete
-select leoflow.delete_dag(p_dag_id => %(dag_id)s, p_user => %(user)s)
+select leoflow.delete_dag(p_dag_id => %(dag_id)s, p_user => %(user)s);
 
 -- name: favorite
 insert into leoflow_core.favorite (user_name, dag_key)
 select %(user_name)s, d.dag_key from leoflow_core.dag d where d.dag_id = %(dag_id)s
-on conflict do nothing
+on conflict do nothing;
 
 -- name: unfavorite
 delete from leoflow_core.favorite
 where
     user_name = %(user_name)s
-    and dag_key = (select d.dag_key from leoflow_core.dag d where d.dag_id = %(dag_id)s)
+    and dag_key = (select d.dag_key from leoflow_core.dag d where d.dag_id = %(dag_id)s);
 
 -- name: files
 -- The projects whose DAGs came from a file.
 select distinct project_path, fileloc
 from leoflow_core.dag
-where bundle_name is not distinct from %(bundle_name)s and relative_fileloc is not distinct from %(relative_fileloc)s
+where bundle_name is not distinct from %(bundle_name)s and relative_fileloc is not distinct from %(relative_fileloc)s;
 
 -- name: request_parse
-select pg_notify('leoflow_reparse', %(fileloc)s)
+select pg_notify('leoflow_reparse', %(fileloc)s);
 
 -- name: import_error
-select * from leoflow_core.api_import_errors where import_error_id = %(import_error_id)s
+select * from leoflow_core.api_import_errors where import_error_id = %(import_error_id)s;

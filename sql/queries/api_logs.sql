@@ -7,10 +7,10 @@ where
     and try_number = %(try_number)s and seq > %(after)s
     and (%(until)s::bigint is null or seq <= %(until)s)
 order by seq
-limit %(limit)s
+limit %(limit)s;
 
 -- name: last_chunk
 select max(seq)
 from leoflow_core.task_log
 where
-    run_key = %(run_key)s and task_idx = %(task_idx)s and map_index = %(map_index)s and try_number = %(try_number)s
+    run_key = %(run_key)s and task_idx = %(task_idx)s and map_index = %(map_index)s and try_number = %(try_number)s;

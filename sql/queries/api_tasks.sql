@@ -31,4 +31,4 @@ join leoflow_core.dag_version v on v.version_key = t.version_key
 join leoflow_core.dag d on d.dag_key = v.dag_key
 join leoflow_core.queue q on q.queue_key = t.queue_key
 join leoflow_core.pool p on p.pool_key = t.pool_key
-where t.version_key = %(version_key)s and (%(task_id)s::text is null or t.task_id = %(task_id)s)
+where t.version_key = %(version_key)s and (%(task_id)s::text is null or t.task_id = %(task_id)s);

@@ -2,13 +2,13 @@
 select r.run_key
 from leoflow_core.dag_run r
 join leoflow_core.dag d using (dag_key)
-where d.dag_id = %(dag_id)s and r.run_id = %(run_id)s
+where d.dag_id = %(dag_id)s and r.run_id = %(run_id)s;
 
 -- name: task_idx
 select t.task_idx
 from leoflow_core.dag_run r
 join leoflow_core.task t using (version_key)
-where r.run_key = %(run_key)s and t.task_id = %(task_id)s
+where r.run_key = %(run_key)s and t.task_id = %(task_id)s;
 
 -- name: one
 select x.*, stored.value
@@ -21,12 +21,12 @@ where
         join leoflow_core.dag d using (dag_key)
         where d.dag_id = %(dag_id)s and r.run_id = %(run_id)s
     )
-    and x.task_id = %(task_id)s and x.map_index = %(map_index)s and x.key = %(key)s
+    and x.task_id = %(task_id)s and x.map_index = %(map_index)s and x.key = %(key)s;
 
 -- name: insert
 insert into leoflow_core.xcom (run_key, task_idx, map_index, key, value)
 values (%(run_key)s, %(task_idx)s, %(map_index)s, %(key)s, %(value)s)
-on conflict do nothing
+on conflict do nothing;
 
 -- name: update
 update leoflow_core.xcom x
@@ -36,7 +36,7 @@ join leoflow_core.dag d using (dag_key)
 join leoflow_core.task t using (version_key)
 where
     d.dag_id = %(dag_id)s and r.run_id = %(run_id)s and t.task_id = %(task_id)s
-    and x.run_key = r.run_key and x.task_idx = t.task_idx and x.map_index = %(map_index)s and x.key = %(key)s
+    and x.run_key = r.run_key and x.task_idx = t.task_idx and x.map_index = %(map_index)s and x.key = %(key)s;
 
 -- name: delete
 delete from leoflow_core.xcom x
@@ -45,4 +45,4 @@ join leoflow_core.dag d using (dag_key)
 join leoflow_core.task t using (version_key)
 where
     d.dag_id = %(dag_id)s and r.run_id = %(run_id)s and t.task_id = %(task_id)s
-    and x.run_key = r.run_key and x.task_idx = t.task_idx and x.map_index = %(map_index)s and x.key = %(key)s
+    and x.run_key = r.run_key and x.task_idx = t.task_idx and x.map_index = %(map_index)s and x.key = %(key)s;

@@ -38,7 +38,7 @@ left join lateral (
 where
     not d.is_paused and not d.is_stale and not d.schedule_pending
     and d.next_run_after <= clock_timestamp()
-    and d.dag_key <> all(%(except)s::int [])
+    and d.dag_key <> all(%(except)s::int[])
     and (
         select count(*) from leoflow_core.dag_run as r
         where r.dag_key = d.dag_key and r.state in ('queued', 'running') and r.run_type <> 'backfill'
@@ -114,7 +114,7 @@ select leoflow_core.expire_runs(%s::int);
 
 -- name: heartbeat
 insert into leoflow_core.process (kind, hostname, pid, heartbeat_at)
-select k.kind, %s, %s, clock_timestamp() from unnest(%s::text []) as k (kind)
+select k.kind, %s, %s, clock_timestamp() from unnest(%s::text[]) as k (kind)
 on conflict (kind, hostname, pid) do update set heartbeat_at = excluded.heartbeat_at, ended_at = null;
 
 -- name: maintain_partitions

@@ -2,19 +2,22 @@
 
 -- name: recent_runs
 -- The newest runs of each of some DAGs.
-select r.run_key as id, r.dag_id, r.run_id, r.logical_date, r.run_after, r.start_date, r.end_date,
+select
+    r.run_key as id, r.dag_id, r.run_id, r.logical_date, r.run_after, r.start_date, r.end_date,
     r.state::text as state, r.duration
-from unnest(%(dag_keys)s::int []) with ordinality as k (dag_key, position)
-cross join lateral (
-    select u.* from leoflow_core.ui_dag_run as u
-    where u.dag_key = k.dag_key
-    order by u.run_after desc, u.run_key desc
-    limit %(limit)s
-) as r
+from unnest(%(dag_keys)s::int[]) with ordinality as k (dag_key, position)
+cross join
+    lateral (
+        select u.* from leoflow_core.ui_dag_run as u
+        where u.dag_key = k.dag_key
+        order by u.run_after desc, u.run_key desc
+        limit %(limit)s
+    ) as r
 order by k.position, r.run_after desc, r.run_key desc;
 
 -- name: latest_run
-select r.run_key as id, r.dag_id, r.run_id, r.logical_date, r.run_after, r.start_date, r.end_date,
+select
+    r.run_key as id, r.dag_id, r.run_id, r.logical_date, r.run_after, r.start_date, r.end_date,
     r.state::text as state, r.duration
 from leoflow_core.ui_dag_run as r
 where r.dag_key = (select d.dag_key from leoflow_core.dag as d where d.dag_id = %(dag_id)s)
@@ -33,12 +36,13 @@ select d.dag_key from leoflow_core.dag as d where d.dag_id = %(dag_id)s;
 with latest as (
     select l.state
     from leoflow_core.dag as d
-    cross join lateral (
-        select r.state from leoflow_core.dag_run as r
-        where r.dag_key = d.dag_key and r.logical_date is not null
-        order by r.logical_date desc
-        limit 1
-    ) as l
+    cross join
+        lateral (
+            select r.state from leoflow_core.dag_run as r
+            where r.dag_key = d.dag_key and r.logical_date is not null
+            order by r.logical_date desc
+            limit 1
+        ) as l
     where not d.is_stale
 )
 select
@@ -52,7 +56,8 @@ from latest;
 -- Runs of a time range by state; a run that has not started or ended counts as doing so now.
 select r.state::text as state, least(count(*), %(cap)s) as count
 from leoflow_core.dag_run as r
-where coalesce(r.start_date, clock_timestamp()) >= %(start_date)s
+where
+    coalesce(r.start_date, clock_timestamp()) >= %(start_date)s
     and coalesce(r.end_date, clock_timestamp()) <= coalesce(%(end_date)s::timestamptz, clock_timestamp())
 group by r.state;
 
@@ -63,7 +68,8 @@ from (
     select i.state
     from leoflow_core.dag_run as r
     inner join leoflow_core.task_instance as i on r.run_key = i.run_key
-    where coalesce(r.start_date, clock_timestamp()) >= %(start_date)s
+    where
+        coalesce(r.start_date, clock_timestamp()) >= %(start_date)s
         and coalesce(r.end_date, clock_timestamp()) <= coalesce(%(end_date)s::timestamptz, clock_timestamp())
     limit %(scan)s
 ) as s
@@ -92,7 +98,8 @@ where d.dag_id = %(dag_id)s and r.run_id = any(%(run_ids)s);
 
 -- name: instance_summaries
 -- Task instances of a run, counted by task and state.
-select t.task_id, coalesce(t.display_name, t.task_id) as task_display_name, i.state::text as state,
+select
+    t.task_id, coalesce(t.display_name, t.task_id) as task_display_name, i.state::text as state,
     count(*) as count, min(i.start_date) as min_start_date, max(i.end_date) as max_end_date,
     max(v.version_number) as version_number
 from leoflow_core.task_instance as i
@@ -105,20 +112,23 @@ group by t.task_id, t.display_name, i.state;
 -- All tries of the unmapped tasks of a run.
 select u.task_id, u.task_display_name, u.try_number, u.state, u.scheduled_dttm, u.queued_dttm, u.start_date, u.end_date
 from leoflow_core.ui_task_try as u
-where u.run_key = (
-    select r.run_key from leoflow_core.dag_run as r
-    inner join leoflow_core.dag as d on r.dag_key = d.dag_key
-    where d.dag_id = %(dag_id)s and r.run_id = %(run_id)s
-) and u.map_index = -1
+where
+    u.run_key = (
+        select r.run_key from leoflow_core.dag_run as r
+        inner join leoflow_core.dag as d on r.dag_key = d.dag_key
+        where d.dag_id = %(dag_id)s and r.run_id = %(run_id)s
+    ) and u.map_index = -1
 order by u.task_id, u.try_number;
 
 -- name: calendar
 -- Runs of a DAG by time unit and state, and the last data interval of each group.
-select date_trunc(%(unit)s, r.logical_date, 'UTC') as date, r.state::text as state, count(*) as count,
+select
+    date_trunc(%(unit)s, r.logical_date, 'UTC') as date, r.state::text as state, count(*) as count,
     max(r.data_interval_start) as data_interval_start, max(r.data_interval_end) as data_interval_end
 from leoflow_core.dag_run as r
 inner join leoflow_core.dag as d on r.dag_key = d.dag_key
-where d.dag_id = %(dag_id)s
+where
+    d.dag_id = %(dag_id)s
     and (%(gte)s::timestamptz is null or r.logical_date >= %(gte)s)
     and (%(gt)s::timestamptz is null or r.logical_date > %(gt)s)
     and (%(lte)s::timestamptz is null or r.logical_date <= %(lte)s)

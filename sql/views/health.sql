@@ -2,8 +2,11 @@
 create or replace view leoflow.health as
 select
     p.kind as component,
-    case when max(p.heartbeat_at) filter (where p.ended_at is null) > clock_timestamp() - interval '30 seconds'
-        then 'healthy' else 'unhealthy' end as status,
+    case
+        when max(p.heartbeat_at) filter (where p.ended_at is null) > clock_timestamp() - interval '30 seconds'
+            then 'healthy'
+        else 'unhealthy'
+    end as status,
     max(p.heartbeat_at) as latest_heartbeat,
     count(*) filter (where p.ended_at is null and p.heartbeat_at > clock_timestamp() - interval '30 seconds') as processes
 from leoflow_core.process as p

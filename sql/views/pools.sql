@@ -6,13 +6,16 @@ select
     p.description,
     p.include_deferred,
     coalesce(u.running_slots, 0) + coalesce(u.queued_slots, 0)
-        + case when p.include_deferred then coalesce(u.deferred_slots, 0) else 0 end as occupied_slots,
+    + case when p.include_deferred then coalesce(u.deferred_slots, 0) else 0 end as occupied_slots,
     coalesce(u.running_slots, 0) as running_slots,
     coalesce(u.queued_slots, 0) as queued_slots,
     coalesce(u.scheduled_slots, 0) as scheduled_slots,
     coalesce(u.deferred_slots, 0) as deferred_slots,
-    case when p.slots < 0 then -1 else greatest(p.slots - coalesce(u.running_slots, 0) - coalesce(u.queued_slots, 0)
-        - case when p.include_deferred then coalesce(u.deferred_slots, 0) else 0 end, 0) end as open_slots,
+    case when p.slots < 0 then
+        -1 else greatest(
+        p.slots - coalesce(u.running_slots, 0) - coalesce(u.queued_slots, 0)
+        - case when p.include_deferred then coalesce(u.deferred_slots, 0) else 0 end, 0
+    ) end as open_slots,
     p.is_implied,
     p.pool_key
 from leoflow_core.pool as p

@@ -14,8 +14,13 @@ select
     t.queued_at as queued_when,
     t.start_date,
     t.end_date,
-    case when t.start_date is not null then
-        extract(epoch from coalesce(case when t.state not in ('running', 'restarting') then t.end_date end, clock_timestamp()) - t.start_date)::float8
+    case
+        when t.start_date is not null
+            then
+                extract(
+                    epoch from coalesce(case when t.state not in ('running', 'restarting') then t.end_date end, clock_timestamp())
+                    - t.start_date
+                )::float8
     end as duration,
     t.due_at,
     k.operator,

@@ -10,7 +10,8 @@ select
     case
         when w.retired_at is not null then 'retired'
         when w.lease_until <= clock_timestamp() then 'lost'
-        else 'alive' end as state,
+        else 'alive'
+    end as state,
     w.is_idle,
     w.started_at,
     w.heartbeat_at,
