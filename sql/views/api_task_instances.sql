@@ -26,7 +26,7 @@ select
     i.max_tries,
     coalesce(t.display_name, t.task_id) as task_display_name,
     v.dag_display_name,
-    i.hostname,
+    coalesce(i.hostname, w.hostname) as hostname,
     x.unixname,
     p.name as pool,
     i.pool_slots,
@@ -54,6 +54,7 @@ join leoflow_core.task t on t.version_key = i.version_key and t.task_idx = i.tas
 join leoflow_core.api_dag_versions v on v.version_key = i.version_key
 join leoflow_core.pool p on p.pool_key = i.pool_key
 join leoflow_core.queue q on q.queue_key = i.queue_key
+left join leoflow_core.worker w on w.worker_key = i.worker_key
 left join leoflow_core.task_instance_extra x
     on x.run_key = i.run_key and x.task_idx = i.task_idx and x.map_index = i.map_index;
 

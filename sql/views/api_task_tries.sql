@@ -4,12 +4,13 @@ create or replace view leoflow_core.api_task_tries as
 with attempt as (
     select
         h.run_key, h.task_idx, h.map_index, h.try_number, h.version_key, h.state, h.max_tries, h.scheduled_at,
-        h.queued_at, h.start_date, h.end_date, h.pid, h.hostname, false as is_current
+        h.queued_at, h.start_date, h.end_date, h.pid, h.hostname, h.worker_key,
+        false as is_current
     from leoflow_core.task_attempt_history h
     union all
     select
         i.run_key, i.task_idx, i.map_index, i.try_number, i.version_key, i.state, i.max_tries, i.scheduled_at,
-        i.queued_at, i.start_date, i.end_date, i.pid, i.hostname, true
+        i.queued_at, i.start_date, i.end_date, i.pid, i.hostname, i.worker_key, true
     from leoflow_core.task_instance i
 )
 select
@@ -28,7 +29,7 @@ select
     a.max_tries,
     coalesce(t.display_name, t.task_id) as task_display_name,
     v.dag_display_name,
-    a.hostname,
+    coalesce(a.hostname, w.hostname) as hostname,
     null::text as unixname,
     p.name as pool,
     t.pool_slots,
@@ -48,6 +49,7 @@ join leoflow_core.dag d on d.dag_key = r.dag_key
 join leoflow_core.task t on t.version_key = a.version_key and t.task_idx = a.task_idx
 join leoflow_core.api_dag_versions v on v.version_key = a.version_key
 join leoflow_core.pool p on p.pool_key = t.pool_key
-join leoflow_core.queue q on q.queue_key = t.queue_key;
+join leoflow_core.queue q on q.queue_key = t.queue_key
+left join leoflow_core.worker w on w.worker_key = a.worker_key;
 
 comment on view leoflow_core.api_task_tries is 'Tries of task instances, as the API shows them.';

@@ -124,7 +124,7 @@ async def test_clearing_runs_a_task_and_what_follows_again(client: httpx.AsyncCl
     assert (await states(client))["extract"] == "success"
     assert await stage.work() == 2
     tries = (await client.get(f"{RUN}/taskInstances/load/-1/tries")).json()["task_instances"]
-    assert [one["try_number"] for one in tries] == [1, 2]
+    assert [(one["try_number"], one["hostname"]) for one in tries] == [(1, "stage"), (2, "stage")]
     assert ids(await client.post(path, json={**CLEAR, "task_ids": ["extract"], "include_downstream": False})) == [
         "extract"
     ]
