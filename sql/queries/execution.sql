@@ -7,8 +7,9 @@ from leoflow_core.dag
 join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key and dag_run.run_id = %(run_id)s
 join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
 join leoflow_core.xcom
-    on xcom.run_key = dag_run.run_key and xcom.task_idx = task.task_idx
-    and xcom.map_index = %(map_index)s and xcom.key = %(key)s
+    on
+        xcom.run_key = dag_run.run_key and xcom.task_idx = task.task_idx
+        and xcom.map_index = %(map_index)s and xcom.key = %(key)s
 where dag.dag_id = %(dag_id)s;
 
 -- name: xcom_including_prior_dates
@@ -17,12 +18,14 @@ select xcom.value
 from leoflow_core.dag
 join leoflow_core.dag_run as this on this.dag_key = dag.dag_key and this.run_id = %(run_id)s
 join leoflow_core.dag_run
-    on dag_run.dag_key = dag.dag_key
-    and (dag_run.run_key = this.run_key or dag_run.logical_date < this.logical_date)
+    on
+        dag_run.dag_key = dag.dag_key
+        and (dag_run.run_key = this.run_key or dag_run.logical_date < this.logical_date)
 join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
 join leoflow_core.xcom
-    on xcom.run_key = dag_run.run_key and xcom.task_idx = task.task_idx
-    and xcom.map_index = %(map_index)s and xcom.key = %(key)s
+    on
+        xcom.run_key = dag_run.run_key and xcom.task_idx = task.task_idx
+        and xcom.map_index = %(map_index)s and xcom.key = %(key)s
 where dag.dag_id = %(dag_id)s
 order by (dag_run.run_key = this.run_key) desc, dag_run.logical_date desc
 limit 1;
@@ -58,14 +61,16 @@ from (
 join leoflow_core.task as upstream
     on upstream.version_key = %(version_key)s and upstream.task_idx = slot.upstream_idx
 left join leoflow_core.xcom
-    on xcom.run_key = %(run_key)s and xcom.task_idx = slot.upstream_idx
-    and xcom.map_index = -1 and xcom.key = 'return_value';
+    on
+        xcom.run_key = %(run_key)s and xcom.task_idx = slot.upstream_idx
+        and xcom.map_index = -1 and xcom.key = 'return_value';
 
 -- name: delete_own_xcom
 -- Only while the attempt is the instance's current one.
 delete from leoflow_core.xcom
 using leoflow_core.task_instance as ti
-where ti.run_key = %(run_key)s and ti.task_idx = %(task_idx)s and ti.map_index = %(map_index)s
+where
+    ti.run_key = %(run_key)s and ti.task_idx = %(task_idx)s and ti.map_index = %(map_index)s
     and ti.attempt_id = %(attempt_id)s
     and xcom.run_key = ti.run_key and xcom.task_idx = ti.task_idx and xcom.map_index = ti.map_index
     and xcom.key = %(key)s;
@@ -76,17 +81,20 @@ with quick as materialized (select set_config('synchronous_commit', 'off', true)
 insert into leoflow_core.task_instance_extra (run_key, task_idx, map_index, rendered_fields, rendered_map_index)
 select ti.run_key, ti.task_idx, ti.map_index, given.rendered_fields, given.rendered_map_index
 from quick
-cross join unnest(
-    %(run_keys)s::bigint[], %(task_idxs)s::int[], %(map_indexes)s::int[], %(attempt_ids)s::uuid[],
-    %(rendered_fields)s::jsonb[], %(rendered_map_indexes)s::text[]
-) as given (run_key, task_idx, map_index, attempt_id, rendered_fields, rendered_map_index)
+cross join
+    unnest(
+        %(run_keys)s::bigint[], %(task_idxs)s::int[], %(map_indexes)s::int[], %(attempt_ids)s::uuid[],
+        %(rendered_fields)s::jsonb[], %(rendered_map_indexes)s::text[]
+    ) as given (run_key, task_idx, map_index, attempt_id, rendered_fields, rendered_map_index)
 join leoflow_core.task_instance as ti
-    on ti.run_key = given.run_key and ti.task_idx = given.task_idx and ti.map_index = given.map_index
-    and ti.attempt_id = given.attempt_id
+    on
+        ti.run_key = given.run_key and ti.task_idx = given.task_idx and ti.map_index = given.map_index
+        and ti.attempt_id = given.attempt_id
 order by ti.run_key, ti.task_idx, ti.map_index
 on conflict (run_key, task_idx, map_index) do update
-set rendered_fields = coalesce(excluded.rendered_fields, task_instance_extra.rendered_fields),
-    rendered_map_index = coalesce(excluded.rendered_map_index, task_instance_extra.rendered_map_index);
+    set
+        rendered_fields = coalesce(excluded.rendered_fields, task_instance_extra.rendered_fields),
+        rendered_map_index = coalesce(excluded.rendered_map_index, task_instance_extra.rendered_map_index);
 
 -- name: save_places
 -- Process id and host of attempts, for readers. Not durable by itself. Locks: the instances in key order.
@@ -94,12 +102,14 @@ with quick as materialized (select set_config('synchronous_commit', 'off', true)
 locked as materialized (
     select ti.run_key, ti.task_idx, ti.map_index, given.pid
     from quick
-    cross join unnest(
-        %(run_keys)s::bigint[], %(task_idxs)s::int[], %(map_indexes)s::int[], %(attempt_ids)s::uuid[], %(pids)s::int[]
-    ) as given (run_key, task_idx, map_index, attempt_id, pid)
+    cross join
+        unnest(
+            %(run_keys)s::bigint[], %(task_idxs)s::int[], %(map_indexes)s::int[], %(attempt_ids)s::uuid[], %(pids)s::int[]
+        ) as given (run_key, task_idx, map_index, attempt_id, pid)
     join leoflow_core.task_instance as ti
-        on ti.run_key = given.run_key and ti.task_idx = given.task_idx and ti.map_index = given.map_index
-        and ti.attempt_id = given.attempt_id
+        on
+            ti.run_key = given.run_key and ti.task_idx = given.task_idx and ti.map_index = given.map_index
+            and ti.attempt_id = given.attempt_id
     order by ti.run_key, ti.task_idx, ti.map_index
     for update of ti
 )
@@ -114,8 +124,9 @@ select variable.value from leoflow_core.variable where variable.key = %(key)s;
 insert into leoflow_core.variable (key, value, description)
 values (%(key)s, %(value)s, %(description)s)
 on conflict (key) do update
-set value = excluded.value, description = coalesce(excluded.description, variable.description),
-    updated_at = clock_timestamp();
+    set
+        value = excluded.value, description = coalesce(excluded.description, variable.description),
+        updated_at = clock_timestamp();
 
 -- name: delete_variable
 delete from leoflow_core.variable where variable.key = %(key)s;
@@ -151,7 +162,8 @@ select
     dag_run.state::text, dag_run.conf, dag_run.triggering_user_name, dag_run.partition_key, dag_run.note
 from leoflow_core.dag
 join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
-where dag.dag_id = %(dag_id)s and dag_run.logical_date < %(logical_date)s
+where
+    dag.dag_id = %(dag_id)s and dag_run.logical_date < %(logical_date)s
     and (%(state)s::text is null or dag_run.state::text = %(state)s)
 order by dag_run.logical_date desc
 limit 1;
@@ -166,7 +178,8 @@ where dag.dag_id = %(dag_id)s and dag_run.run_id = %(run_id)s;
 select count(*)
 from leoflow_core.dag
 join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
-where dag.dag_id = %(dag_id)s
+where
+    dag.dag_id = %(dag_id)s
     and (%(logical_dates)s::timestamptz[] is null or dag_run.logical_date = any(%(logical_dates)s::timestamptz[]))
     and (%(run_ids)s::text[] is null or dag_run.run_id = any(%(run_ids)s::text[]))
     and (%(states)s::text[] is null or dag_run.state::text = any(%(states)s::text[]));
@@ -191,7 +204,8 @@ join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
 join leoflow_core.task_instance on task_instance.run_key = dag_run.run_key
 join leoflow_core.task
     on task.version_key = task_instance.version_key and task.task_idx = task_instance.task_idx
-where dag.dag_id = %(dag_id)s
+where
+    dag.dag_id = %(dag_id)s
     and (%(run_ids)s::text[] is null or dag_run.run_id = any(%(run_ids)s::text[]))
     and (%(logical_dates)s::timestamptz[] is null or dag_run.logical_date = any(%(logical_dates)s::timestamptz[]))
     and (%(task_ids)s::text[] is null or task.task_id = any(%(task_ids)s::text[]))
@@ -215,9 +229,11 @@ from leoflow_core.dag
 join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
 join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
 join leoflow_core.task_instance
-    on task_instance.run_key = dag_run.run_key and task_instance.task_idx = task.task_idx
-    and task_instance.map_index = %(map_index)s
-where dag.dag_id = %(dag_id)s
+    on
+        task_instance.run_key = dag_run.run_key and task_instance.task_idx = task.task_idx
+        and task_instance.map_index = %(map_index)s
+where
+    dag.dag_id = %(dag_id)s
     and (%(logical_date)s::timestamptz is null or dag_run.logical_date < %(logical_date)s)
     and (%(state)s::text is null or task_instance.state::text = %(state)s)
 order by dag_run.logical_date desc nulls last
