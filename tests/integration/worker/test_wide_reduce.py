@@ -55,7 +55,8 @@ async def finish_trials(harness: Harness, pool: Pool) -> None:
             if any(attempt.task_id == "summary" for attempt in claimed):
                 raise AssertionError("the reducer was claimed before it should be")
             remaining = await harness.fetch(
-                """select count(*) from leoflow_core.task_instance i join leoflow_core.task t using (version_key, task_idx)
+                """select count(*)
+                from leoflow_core.task_instance i join leoflow_core.task t using (version_key, task_idx)
                 where i.state = 'scheduled' and t.task_id <> 'summary'"""
             )
             if not remaining[0][0]:
