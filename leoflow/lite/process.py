@@ -24,6 +24,7 @@ from leoflow.lite.reload import Observer, Reloader
 from leoflow.lite.requests import follow_requests
 from leoflow.lite.server import serve
 from leoflow.lite.stopping import stop_on_signals
+from leoflow.os_errors import explain_os_error
 from leoflow.scheduler.scheduler import Scheduler, retire_earlier_workers
 from leoflow.supervision import Part, running
 
@@ -65,7 +66,11 @@ async def run(settings: Settings, path: Path, terminal: Terminal) -> None:
             postgres.kill()
 
     async with stop_on_signals(terminal.stopping, force):
-        with lock.hold_home(settings.home) as held, contextlib.closing(lock.bind(settings.host, settings.port)) as port:
+        with (
+            explain_os_error(settings.home),
+            lock.hold_home(settings.home) as held,
+            contextlib.closing(lock.bind(settings.host, settings.port)) as port,
+        ):
             url = _url(settings.host, port.getsockname()[1])
             lock.tell(held, url)
             async with database(settings, postgres, terminal.step) as (dsn, pool):

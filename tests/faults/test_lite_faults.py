@@ -213,7 +213,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_named_and_overcome_when_space_is_freed(
     workspace: Path, tmp_path: Path, small_disk: Path
 ) -> None:
-    with lite(workspace, make_home(small_disk)) as process:
+    with lite(workspace, make_home(small_disk), log=tmp_path / "log") as process:
         process.wait_for_dag("chain")
         ballast = small_disk / "ballast"
         with ballast.open("wb") as file, contextlib.suppress(OSError):
@@ -229,16 +229,18 @@ def test_a_full_disk_is_named_and_overcome_when_space_is_freed(
         assert_complete(process, runs, tmp_path)
 
 
-def test_a_start_on_a_full_disk_says_so_and_a_later_one_works(workspace: Path, small_disk: Path) -> None:
+def test_a_start_on_a_full_disk_says_so_and_a_later_one_works(
+    workspace: Path, tmp_path: Path, small_disk: Path
+) -> None:
     home = make_home(small_disk)
     ballast = small_disk / "ballast"
     with ballast.open("wb") as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 65536)
-    process = Lite(workspace, home)
+    process = Lite(workspace, home, log=tmp_path / "log")
     process.start()
     assert process.process is not None and process.process.wait(90) == 1
     assert "the disk is full" in process.output and "hint:" in process.output
     ballast.unlink()
-    with lite(workspace, home) as again:
+    with lite(workspace, home, log=tmp_path / "log") as again:
         again.wait_for_dag("chain")

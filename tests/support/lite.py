@@ -66,6 +66,7 @@ class Lite:
     environ: dict[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
+    log: Path | None = None
 
     @property
     def url(self) -> str:
@@ -80,7 +81,7 @@ class Lite:
 
     @property
     def _log(self) -> Path:
-        return self.home.with_name(f"{self.home.name}.log")
+        return self.log or self.home.with_name(f"{self.home.name}.log")
 
     @property
     def pid(self) -> int:
