@@ -6,7 +6,7 @@
 create or replace function leoflow_core.admit(
     p_worker_key int, p_limit int, p_queue_keys int[], p_start boolean, p_watermark bigint default 0
 ) returns leoflow_core.instance_ref[] language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column

@@ -9,7 +9,7 @@
 create or replace function leoflow_core.claim(
     p_worker_key int, p_limit int, p_queues text[] default null, p_start boolean default true
 ) returns setof leoflow_core.claimed_attempt language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column

@@ -2,7 +2,7 @@
 -- Locks: the XComs' rows. Callers: claim, admit.
 create or replace function leoflow_core.clear_attempt_output(p_instances leoflow_core.instance_ref[]) returns void
 language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 begin

@@ -79,7 +79,10 @@ comment on function leoflow_core.lower_watermark(bigint) is 'Makes sure that cla
 -- Clears instances of one run. Locks: as lock_run. Callers: clear_tasks.
 create or replace function leoflow_core.clear_run_tasks(
     p_run_key bigint, p_instances leoflow_core.instance_ref[], p_reset_run boolean
-) returns void language plpgsql as $$
+) returns void language plpgsql
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
     v_state leoflow.dag_run_state;

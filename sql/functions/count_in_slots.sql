@@ -4,7 +4,7 @@
 -- Locks: slots in key order, then the joins' instances in key order. Callers: propagate.
 create or replace function leoflow_core.count_in_slots(p_front leoflow_core.settled[])
 returns leoflow_core.instance_ref[] language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column

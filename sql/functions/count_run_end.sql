@@ -3,7 +3,7 @@
 -- Locks: slots of runs' ends in key order, then runs in key order. Callers: propagate.
 create or replace function leoflow_core.count_run_end(p_settled leoflow_core.settled[]) returns void
 language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column

@@ -2,7 +2,7 @@
 -- Locks: none. Callers: claim, finish.
 create or replace function leoflow_core.describe_attempts(p_instances leoflow_core.instance_ref[])
 returns setof leoflow_core.claimed_attempt language plpgsql stable
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 begin

@@ -1,7 +1,8 @@
 -- Ends runs whose instances are all final, pauses DAGs with too many failures in a row, drops counters.
 -- Locks: the runs' rows are already locked by the caller; the DAG's row when it is paused. Callers: count_run_end.
 create or replace function leoflow_core.end_runs(p_run_keys bigint[]) returns void language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare

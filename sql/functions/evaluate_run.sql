@@ -1,7 +1,10 @@
 -- Decides every undecided instance of a running run from its counters: makes ready what may run, settles what is
 -- skipped or upstream_failed, and propagates that. Returns how many became ready.
 -- Locks: all instances of the run in key order, then the run. Callers: start_runs, clear_tasks, mark_tasks.
-create or replace function leoflow_core.evaluate_run(p_run_key bigint) returns int language plpgsql as $$
+create or replace function leoflow_core.evaluate_run(p_run_key bigint) returns int language plpgsql
+set jit = off set plan_cache_mode = auto set enable_nestloop = off -- a new version or run is not in the statistics
+set enable_hashjoin = on set enable_mergejoin = on set enable_seqscan = on set enable_bitmapscan = on
+as $$
 declare
     v_settled leoflow_core.settled[];
     v_ready int;
@@ -15,23 +18,18 @@ begin
             leoflow_core.settle_extra(
                 leoflow_core.decide(
                     t.trigger_rule, t.upstreams, t.up_success, t.up_failed, t.up_upstream_failed, t.up_skipped,
-                    t.up_removed, t.map_index, s.setups, s.succeeded, s.skipped
-                ), t.trigger_rule, t.extra_left, x.failed, x.skipped
+                    t.up_removed, t.map_index, s.setups[1], s.setups[2], s.setups[3]
+                ), t.trigger_rule, t.extra_left, s.extra[1], s.extra[2]
             ) as decision
         from leoflow_core.task_instance as t
-        left join lateral (
-            select s.* from (select where t.trigger_rule = 'all_done_setup_success') as needed
-            cross join lateral leoflow_core.direct_setups(t.run_key, t.version_key, t.task_idx) as s
-        ) as s on true
-        left join lateral (
+        cross join lateral (
             select
-                count(*) filter (where i.state in ('failed', 'upstream_failed'))::int as failed,
-                count(*) filter (where i.state = 'skipped')::int as skipped
-            from (select where t.extra_left > 0) as needed
-            join leoflow_core.task_edge as e
-                on e.version_key = t.version_key and e.downstream_idx = t.task_idx and e.kind = 's'
-            join leoflow_core.task_instance as i on i.run_key = t.run_key and i.task_idx = e.upstream_idx
-        ) as x on true
+                -- case keeps these from being called for every row
+                case when t.trigger_rule = 'all_done_setup_success'
+                    then leoflow_core.direct_setups(t.run_key, t.version_key, t.task_idx) end as setups,
+                case when t.extra_left > 0
+                    then leoflow_core.indirect_setups(t.run_key, t.version_key, t.task_idx) end as extra
+        ) as s
         where t.run_key = p_run_key and t.state is null
     ),
     u as (

@@ -4,7 +4,7 @@
 -- Locks: the run's unfinished instances in key order. Callers: finish, reap.
 create or replace function leoflow_core.fail_fast(p_failed leoflow_core.instance_ref[])
 returns leoflow_core.settled[] language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column

@@ -27,7 +27,7 @@ create or replace function leoflow_core.finish(
     p_start boolean default true,
     p_xcom_lengths int[] default null
 ) returns table (outcome text, attempt leoflow_core.claimed_attempt) language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column

@@ -54,7 +54,10 @@ comment on function leoflow.mark_tasks(text, text, jsonb, text, boolean, boolean
 -- Callers: mark_tasks, set_run_state.
 create or replace function leoflow_core.mark_run_tasks(
     p_run_key bigint, p_instances leoflow_core.instance_ref[], p_state leoflow.task_instance_state
-) returns void language plpgsql as $$
+) returns void language plpgsql
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 begin
     perform leoflow_core.lock_run(p_run_key);

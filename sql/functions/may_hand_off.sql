@@ -2,7 +2,8 @@
 -- no per-task limit applies. Locks: none. Callers: propagate.
 create or replace function leoflow_core.may_hand_off(p_run_key bigint, p_version_key bigint, p_task_idx int)
 returns boolean language plpgsql stable
-set jit = off set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 begin
     return (

@@ -2,7 +2,7 @@
 -- Returns how many rows it moved; wake workers if it is not 0.
 -- Locks: instances with SKIP LOCKED; as start_runs. Callers: scheduler. Any number at once.
 create or replace function leoflow_core.promote_due(p_limit int default 1000) returns int language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column

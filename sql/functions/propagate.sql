@@ -14,7 +14,7 @@ create or replace function leoflow_core.propagate(
     out handed leoflow_core.instance_ref[],
     out ready int
 ) language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
@@ -95,14 +95,15 @@ begin
                 leoflow_core.settle_extra(
                     leoflow_core.decide(
                         l.trigger_rule, l.upstreams, l.up_success, l.up_failed, l.up_upstream_failed, l.up_skipped,
-                        l.up_removed, l.map_index, s.setups, s.succeeded, s.skipped
+                        l.up_removed, l.map_index, s.setups[1], s.setups[2], s.setups[3]
                     ), l.trigger_rule, l.extra_left, l.n_extra_failed, l.n_extra_skipped
                 ) as decision
             from locked as l
-            left join lateral (
-                select s.* from (select where l.trigger_rule = 'all_done_setup_success') as needed
-                cross join lateral leoflow_core.direct_setups(l.run_key, l.version_key, l.task_idx) as s
-            ) as s on true
+            cross join lateral (
+                -- case keeps this from being called for every row
+                select case when l.trigger_rule = 'all_done_setup_success'
+                    then leoflow_core.direct_setups(l.run_key, l.version_key, l.task_idx) end as setups
+            ) as s
         ),
         freed as materialized (
             select f.run_key, f.pool_key, f.pool_slots, count(*) as n from unnest(v_front) as f

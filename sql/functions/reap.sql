@@ -2,7 +2,10 @@
 -- claimed but not started for too long. The user's retries are not spent; after max_infra_retries the instance fails.
 -- Returns how many attempts it ended; wake workers if it is not 0.
 -- Locks: the lost workers' rows with SKIP LOCKED, the instances in key order; as propagate. Callers: scheduler.
-create or replace function leoflow_core.reap(p_limit int default 1000) returns int language plpgsql as $$
+create or replace function leoflow_core.reap(p_limit int default 1000) returns int language plpgsql
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
     v_workers int[];

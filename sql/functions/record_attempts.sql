@@ -3,7 +3,7 @@
 -- reap, clear_tasks.
 create or replace function leoflow_core.record_attempts(p_instances leoflow_core.instance_ref[], p_reason text)
 returns void language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 begin

@@ -1,7 +1,10 @@
 -- Computes every counter of a run anew from its instances' states: of undecided instances, of large joins, of the
 -- run's end. Used after an operator changed states.
 -- Locks: the caller holds all instances of the run and the run. Callers: clear_tasks, mark_tasks, set_run_state.
-create or replace function leoflow_core.recount_run(p_run_key bigint) returns void language plpgsql as $$
+create or replace function leoflow_core.recount_run(p_run_key bigint) returns void language plpgsql
+set jit = off set plan_cache_mode = auto set enable_nestloop = off -- a new version or run is not in the statistics
+set enable_hashjoin = on set enable_mergejoin = on set enable_seqscan = on set enable_bitmapscan = on
+as $$
 #variable_conflict use_column
 declare
     v_counted int;

@@ -2,7 +2,10 @@
 -- kind s, an indirect setup that must succeed before the task; kind t, a task inside a teardown's scope.
 -- Locks: none beyond the version's new rows. Callers: register_tasks.
 create or replace function leoflow_core.register_setup_edges(p_version_key bigint) returns void
-language plpgsql as $$
+language plpgsql
+set jit = off set plan_cache_mode = auto set enable_nestloop = off -- a new version or run is not in the statistics
+set enable_hashjoin = on set enable_mergejoin = on set enable_seqscan = on set enable_bitmapscan = on
+as $$
 begin
     with recursive below as (
         select t.task_idx as setup, e.downstream_idx as idx

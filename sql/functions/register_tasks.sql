@@ -2,7 +2,10 @@
 -- Raises LF422 for a cycle.
 -- Locks: none beyond its own new rows. Callers: register_version.
 create or replace function leoflow_core.register_tasks(p_version_key bigint, p_spec jsonb) returns void
-language plpgsql as $$
+language plpgsql
+set jit = off set plan_cache_mode = auto set enable_nestloop = off -- a new version or run is not in the statistics
+set enable_hashjoin = on set enable_mergejoin = on set enable_seqscan = on set enable_bitmapscan = on
+as $$
 declare
     v_ids text[];
     v_up int[];
@@ -71,35 +74,40 @@ begin
     insert into leoflow_core.task_edge (version_key, upstream_idx, downstream_idx, kind, is_slotted, label)
     select p_version_key, e.up, e.down, 'd', d.is_slotted, l.label
     from unnest(v_up, v_down) as e(up, down)
+    join leoflow_core.task as u on u.version_key = p_version_key and u.task_idx = e.up
     join leoflow_core.task as d on d.version_key = p_version_key and d.task_idx = e.down
     left join (
         select distinct on (1, 2) l.edge ->> 'from' as from_id, l.edge ->> 'to' as to_id, l.edge ->> 'label' as label
         from jsonb_array_elements(coalesce(p_spec -> 'edges', '[]')) as l(edge)
-    ) as l on l.from_id = v_ids[e.up + 1] and l.to_id = v_ids[e.down + 1];
+    ) as l on l.from_id = u.task_id and l.to_id = d.task_id;
 
     if exists (select from leoflow_core.task as t where t.version_key = p_version_key and (t.is_setup or t.is_teardown)) then
         perform leoflow_core.register_setup_edges(p_version_key);
     end if;
 
     -- is_leaf: Airflow's effective leaf (models/dagrun.py): a teardown downstream does not count.
+    with flags as materialized (
+        select
+            t.task_idx, t.is_teardown, t.upstream_count, t.extra_count, t.trigger_rule, t.is_mapped,
+            coalesce((t.spec ->> 'on_failure_fail_dagrun')::boolean, false) as fails_run
+        from leoflow_core.task as t where t.version_key = p_version_key
+    )
     update leoflow_core.task as t set
         has_downstream = f.has_downstream, feeds_slots = f.feeds_slots, is_leaf = f.is_leaf,
         is_counted = f.is_leaf or not f.is_implied
     from (
         select
             t.task_idx, count(d.task_idx) > 0 as has_downstream, coalesce(bool_or(e.is_slotted), false) as feeds_slots,
-            (not t.is_teardown or coalesce((t.spec ->> 'on_failure_fail_dagrun')::boolean, false)) and not coalesce(bool_or(
-                e.kind = 'd' and (not d.is_teardown or coalesce((d.spec ->> 'on_failure_fail_dagrun')::boolean, false))
-            ), false) as is_leaf,
+            (not t.is_teardown or t.fails_run)
+            and not coalesce(bool_or(e.kind = 'd' and (not d.is_teardown or d.fails_run)), false) as is_leaf,
             -- a downstream that waits for this task alone cannot be final before it
             coalesce(bool_or(
                 e.kind = 'd' and d.upstream_count = 1 and d.extra_count = 0 and d.trigger_rule <> 'always' and not d.is_mapped
             ), false) as is_implied
-        from leoflow_core.task as t
+        from flags as t
         left join leoflow_core.task_edge as e on e.version_key = p_version_key and e.upstream_idx = t.task_idx
-        left join leoflow_core.task as d on d.version_key = p_version_key and d.task_idx = e.downstream_idx
-        where t.version_key = p_version_key
-        group by t.task_idx, t.is_teardown, t.spec
+        left join flags as d on d.task_idx = e.downstream_idx
+        group by t.task_idx, t.is_teardown, t.fails_run
     ) as f
     where t.version_key = p_version_key and t.task_idx = f.task_idx;
     if not exists (select from leoflow_core.task as t where t.version_key = p_version_key and t.is_leaf) then

@@ -5,7 +5,10 @@
 create or replace function leoflow_core.release(
     p_worker_key int, p_run_keys bigint[], p_task_idxs int[], p_map_indexes int[], p_attempt_ids uuid[],
     p_reason text default 'released by the worker', p_is_drain boolean default false
-) returns setof uuid language plpgsql as $$
+) returns setof uuid language plpgsql
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
     v_lost leoflow_core.instance_ref[];
@@ -35,7 +38,10 @@ comment on function leoflow_core.release(int, bigint[], int[], int[], uuid[], te
 -- Locks: the caller holds the instances; as propagate. Callers: release, reap.
 create or replace function leoflow_core.place_again(
     p_lost leoflow_core.instance_ref[], p_reason text, p_counts boolean
-) returns int language plpgsql as $$
+) returns int language plpgsql
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
     v_bound numeric := leoflow_core.setting('max_infra_retries');

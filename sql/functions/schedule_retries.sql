@@ -3,7 +3,7 @@
 -- Locks: the instances are already locked by the caller. Callers: finish.
 create or replace function leoflow_core.schedule_retries(p_instances leoflow_core.instance_ref[]) returns int
 language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column

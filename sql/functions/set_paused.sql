@@ -30,7 +30,10 @@ comment on function leoflow.set_paused(text, boolean, text) is 'Pauses or unpaus
 
 -- Makes scheduled instances claimable again that claims put aside while their DAG was paused.
 -- Locks: those instances in key order. Callers: set_paused.
-create or replace function leoflow_core.release_held(p_dag_key int) returns int language plpgsql as $$
+create or replace function leoflow_core.release_held(p_dag_key int) returns int language plpgsql
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
 declare
     v_released int;
 begin

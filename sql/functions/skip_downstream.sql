@@ -3,7 +3,10 @@
 -- Locks: the attempt's instance and the named ones in key order, then as propagate. Callers: execution API.
 create or replace function leoflow_core.skip_downstream(
     p_run_key bigint, p_task_idx int, p_map_index int, p_attempt_id uuid, p_task_ids text[], p_map_indexes int[] default null
-) returns boolean language plpgsql as $$
+) returns boolean language plpgsql
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
     v_settled leoflow_core.settled[];

@@ -20,7 +20,10 @@ comment on function leoflow_core.lock_class(text) is 'Keys of the advisory locks
 -- Opens the slotted counters of a new run: of its joins with many upstreams and of its end.
 -- Locks: only its own new rows. Callers: create_run.
 create or replace function leoflow_core.open_join_counters(p_run_key bigint, p_version_key bigint, p_counted int)
-returns void language plpgsql as $$
+returns void language plpgsql
+set jit = off set plan_cache_mode = auto set enable_nestloop = off -- a new version or run is not in the statistics
+set enable_hashjoin = on set enable_mergejoin = on set enable_seqscan = on set enable_bitmapscan = on
+as $$
 begin
     insert into leoflow_core.join_counter (run_key, task_idx, map_index, slot, waiting, trigger_rule)
     select p_run_key, e.downstream_idx, -1, leoflow_core.slot_of(e.upstream_idx, -1), count(*), d.trigger_rule

@@ -5,7 +5,7 @@ create or replace function leoflow_core.start(
     p_worker_key int, p_run_keys bigint[], p_task_idxs int[], p_map_indexes int[], p_attempt_ids uuid[],
     p_pids int[] default null, p_hostname text default null, p_unixname text default null
 ) returns setof uuid language plpgsql
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 begin

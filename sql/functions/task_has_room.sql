@@ -3,7 +3,8 @@
 create or replace function leoflow_core.task_has_room(
     p_run_key bigint, p_version_key bigint, p_task_idx int, p_places int default 1
 ) returns boolean language plpgsql stable
-set jit = off set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
     v_run leoflow_core.dag_run;

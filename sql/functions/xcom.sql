@@ -38,7 +38,7 @@ comment on function leoflow_core.is_live(bigint, int, int, uuid) is 'Whether an 
 -- Absent values have no row. Locks: none. Callers: execution API.
 create or replace function leoflow_core.xcom_values(p_run_key bigint, p_task_ids text[], p_keys text[])
 returns table (task_id text, key text, map_index int, value bytea) language plpgsql stable
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
@@ -59,7 +59,7 @@ comment on function leoflow_core.xcom_values(bigint, text[], text[]) is 'The val
 -- p_task_ids restricts which upstreams' values are asked for elsewhere. Locks: none. Callers: execution API.
 create or replace function leoflow_core.reduce_values(p_run_key bigint, p_task_idx int)
 returns table (param text, value bytea, slots int, filled int) language plpgsql stable
-set jit = off set plan_cache_mode = force_generic_plan
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column

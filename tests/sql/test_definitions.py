@@ -124,3 +124,17 @@ async def test_a_wrong_run_is_refused(connection: Connection, conf: str, kind: s
             "select leoflow_core.create_run('d', p_conf => %s::jsonb, p_run_type => %s)", (conf, kind)
         )
     assert error.value.sqlstate == "LF422"
+
+
+async def test_five_thousand_tasks_register_fast_whatever_the_statistics_say(connection: Connection) -> None:
+    def wide(name: str, width: int) -> dict[str, object]:
+        names = [f"trial__{i}" for i in range(width)]
+        return dag(name, [*(task(one) for one in names), task("best", *names, xcom_input={"scores": names})])
+
+    await engine.register_version(connection, wide("small", 20))
+    await connection.execute("analyze")
+    await connection.execute("set statement_timeout = '30s'")  # quadratic plans took minutes
+    run = await run_of(connection, wide("large", 5000))
+    assert await scalar(connection, "select count(*) from leoflow_core.task_edge where is_slotted") == 5000
+    await engine.mark_tasks(connection, "large", run.run_id, ["trial__7"], "failed")
+    await engine.clear_tasks(connection, "large", run.run_id)
