@@ -138,7 +138,9 @@ def test_a_broken_file_is_an_import_error_and_its_last_version_runs_on(running: 
     errors = until(running.import_errors, what="an import error")
     assert any(name.endswith("first/dag.py") for name in errors) and "invalid syntax" in str(errors)
     assert running.get("/api/v2/dags/first")["is_stale"] is False
-    run_id = running.trigger("first")
+    refused = running.api("POST", "/api/v2/dags/first/dagRuns", json={"logical_date": None})
+    assert refused.status_code == 400 and "import errors" in refused.text, "as Airflow does"
+    run_id = running.sql("select leoflow.trigger_dag('first')")[0][0]
     assert running.wait_for_run("first", run_id) == "success"
     file.write_text(good)
     until(lambda: not running.import_errors(), what="the import error goes away")
