@@ -77,12 +77,16 @@ begin
             with waiting as materialized (
                 select t.run_key, t.task_idx, t.map_index, t.pool_slots
                 from leoflow_core.task_instance as t
+                join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.task_idx
                 where t.queue_key = v_pool.queue_key and t.pool_key = v_pool.pool_key and t.gate_key = v_gate
                     and t.run_key = v_run and t.pool_slots <= v_free
-                    and leoflow_core.task_has_room(t.run_key, t.version_key, t.task_idx)
+                    and case
+                        when k.max_active_tis_per_dag is null and k.max_active_tis_per_dagrun is null
+                            and not k.depends_on_past and not k.wait_for_downstream then true
+                        else leoflow_core.task_has_room(t.run_key, t.version_key, t.task_idx) end
                 order by t.task_idx, t.map_index
                 limit v_room
-                for update skip locked
+                for update of t skip locked
             ),
             fitting as materialized (
                 select w.*

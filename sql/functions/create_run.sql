@@ -116,7 +116,7 @@ begin
     join leoflow_core.pool as p on p.pool_key = t.pool_key
     cross join lateral (
         select v_gated or p.slots >= 0 or t.max_active_tis_per_dag is not null
-            or t.max_active_tis_per_dagrun is not null as is_gated
+            or t.max_active_tis_per_dagrun is not null or t.depends_on_past or t.wait_for_downstream as is_gated
     ) as g
     where t.version_key = v_version.version_key
     order by t.task_idx;

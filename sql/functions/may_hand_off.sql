@@ -8,7 +8,7 @@ as $$
 begin
     return (
         select not d.is_paused and r.state = 'running' and t.max_active_tis_per_dag is null
-            and t.max_active_tis_per_dagrun is null
+            and t.max_active_tis_per_dagrun is null and not t.depends_on_past and not t.wait_for_downstream
         from leoflow_core.dag_run as r
         join leoflow_core.dag as d on d.dag_key = r.dag_key
         join leoflow_core.task as t on t.version_key = p_version_key and t.task_idx = p_task_idx

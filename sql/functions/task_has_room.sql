@@ -1,5 +1,5 @@
--- Whether max_active_tis_per_dag and max_active_tis_per_dagrun leave room for p_places more instances of a task.
--- Exact only under the admission lock. Locks: none. Callers: admit.
+-- Whether max_active_tis_per_dag, max_active_tis_per_dagrun and the task's past (depends_on_past) leave room for
+-- p_places more instances of a task. Exact only under the admission lock. Locks: none. Callers: admit.
 create or replace function leoflow_core.task_has_room(
     p_run_key bigint, p_version_key bigint, p_task_idx int, p_places int default 1
 ) returns boolean language plpgsql stable
@@ -28,8 +28,57 @@ begin
     ) > v_task.max_active_tis_per_dag then
         return false;
     end if;
-    return true;
+    return leoflow_core.past_allows(v_run, v_task);
 end
 $$;
 comment on function leoflow_core.task_has_room(bigint, bigint, int, int) is
 'Whether a task''s own limits leave room for more instances.';
+
+-- Whether the previous run lets a task with depends_on_past or wait_for_downstream run (Airflow, prev_dagrun_dep.py):
+-- there is none by logical date (manual runs count only without catchup), or the task succeeded or was skipped in it;
+-- with wait_for_downstream its direct successors too. Locks: none. Callers: task_has_room.
+create or replace function leoflow_core.past_allows(p_run leoflow_core.dag_run, p_task leoflow_core.task)
+returns boolean language plpgsql stable
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+    v_previous leoflow_core.dag_run;
+    v_task leoflow_core.task;
+begin
+    if not (p_task.depends_on_past or p_task.wait_for_downstream) or p_run.logical_date is null then
+        return true;
+    end if;
+    select r.* into v_previous
+    from leoflow_core.dag_run as r
+    join leoflow_core.dag as d on d.dag_key = r.dag_key
+    where r.dag_key = p_run.dag_key and r.logical_date < p_run.logical_date
+        and (r.run_type <> 'manual' or not d.catchup)
+    order by r.logical_date desc limit 1;
+    if not found then
+        return true;
+    end if;
+    select k.* into v_task from leoflow_core.task as k
+    where k.version_key = v_previous.version_key and k.task_id = p_task.task_id;
+    if not found then
+        -- new since then: only its own first run is free
+        return not exists (
+            select from leoflow_core.dag_run as r
+            join leoflow_core.task as k on k.version_key = r.version_key and k.task_id = p_task.task_id
+            where r.dag_key = p_run.dag_key and r.logical_date < p_run.logical_date
+        );
+    end if;
+    return not exists (
+        select from leoflow_core.task_instance as t
+        where t.run_key = v_previous.run_key and t.task_idx = v_task.task_idx
+            and (t.state is null or t.state not in ('success', 'skipped'))
+    ) and (not p_task.wait_for_downstream or not exists (
+        select from leoflow_core.task_edge as e
+        join leoflow_core.task_instance as t on t.run_key = v_previous.run_key and t.task_idx = e.downstream_idx
+        where e.version_key = v_previous.version_key and e.upstream_idx = v_task.task_idx and e.kind = 'd'
+            and (t.state is null or t.state not in ('success', 'skipped'))
+    ));
+end
+$$;
+comment on function leoflow_core.past_allows(leoflow_core.dag_run, leoflow_core.task) is
+'Whether the previous run lets a task with depends_on_past run.';

@@ -63,12 +63,6 @@ begin
             'call the group once per value in a loop');
     end if;
     select t.spec ->> 'task_id' into v_text from jsonb_array_elements(v_tasks) as t(spec)
-    where (t.spec ->> 'depends_on_past')::boolean or (t.spec ->> 'wait_for_downstream')::boolean limit 1;
-    if found then
-        perform leoflow_core.reject('LF422', format('task %s depends on the run before, which is not enforced yet', v_text),
-            'leave depends_on_past and wait_for_downstream out; max_active_runs=1 keeps runs apart');
-    end if;
-    select t.spec ->> 'task_id' into v_text from jsonb_array_elements(v_tasks) as t(spec)
     where coalesce((t.spec ->> 'pool_slots')::int, 1) < 1 or coalesce((t.spec ->> 'retries')::int, 0) < 0
         or coalesce((t.spec ->> 'retry_delay_seconds')::float8, 0) < 0 limit 1;
     if found then

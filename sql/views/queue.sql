@@ -19,6 +19,7 @@ select
         when p.slots >= 0 and p.slots - coalesce(u.used, 0) < t.pool_slots then 'pool is full'
         when r.is_gated and coalesce(a.used, 0) >= v.max_active_tasks then 'max_active_tasks'
         when k.max_active_tis_per_dag is not null or k.max_active_tis_per_dagrun is not null then 'max_active_tis'
+        when k.depends_on_past or k.wait_for_downstream then 'depends_on_past'
     end as blocked_by,
     t.run_key,
     t.task_idx

@@ -39,8 +39,6 @@ async def test_positions_follow_the_edges(connection: Connection) -> None:
         ([task("a"), task("a")], "used twice: a"),
         ([task("x" * 251)], "1 to 250 characters"),
         ([task("a") | {"mapping": {"kind": "expand"}}], "task a is mapped"),
-        ([task("a") | {"depends_on_past": True}], "depends on the run before"),
-        ([task("a") | {"wait_for_downstream": True}], "depends on the run before"),
         ([task("")], "1 to 250 characters"),
         ([task("a", trigger_rule="sometimes")], "unknown trigger rule: sometimes"),
         ([task("a", pool_slots=0)], "out of range in task a"),
