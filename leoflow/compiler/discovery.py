@@ -161,14 +161,20 @@ def _lone_file(path: Path) -> Project:
 
 
 def _dag_candidates(root: Path, files: Iterable[str]) -> list[str]:
-    """Return the Python files that may define DAGs, by Airflow's own rule: they mention `dag` and `airflow`."""
+    """Return the files that may define DAGs: every `dag.py`, and what Airflow's own rule finds.
+
+    Airflow's rule is that a file mentions `dag` and `airflow`; a `dag.py` that does not (yet) is somebody's mistake,
+    which is to be reported, not passed over.
+    """
     ignored = IgnoreRules(root)
     reads = {".py": _mentions_dags, ".zip": _packs_dags}
-    return sorted(
-        file
-        for file in files
-        if (read := reads.get(PurePosixPath(file).suffix)) and not ignored.match(file) and read(root / file)
-    )
+
+    def is_candidate(file: str) -> bool:
+        path = PurePosixPath(file)
+        read = reads.get(path.suffix)
+        return read is not None and (path.name == DEFAULT_DAG_FILE or read(root / file))
+
+    return sorted(file for file in files if is_candidate(file) and not ignored.match(file))
 
 
 def _mentions_dags(path: Path) -> bool:

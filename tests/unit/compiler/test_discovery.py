@@ -36,6 +36,13 @@ def test_a_lone_dag_py_is_a_project(tmp_path: Path) -> None:
     assert found(tmp_path / "p") == [("p", ("dag.py",))]
 
 
+def test_a_dag_py_that_does_not_mention_airflow_is_still_a_project_so_that_its_mistake_is_reported(
+    tmp_path: Path,
+) -> None:
+    make(tmp_path / "p", "dag.py", text="def broken(:\n")
+    assert found(tmp_path / "p") == [("p", ("dag.py",))]
+
+
 def test_a_workspace_is_searched_recursively(tmp_path: Path) -> None:
     make(tmp_path, "b/leoflow.yaml", "b/dag.py", "team/deep/a/leoflow.yaml", "team/deep/a/dag.py", "c/dag.py")
     assert found(tmp_path) == [("b", ("dag.py",)), ("c", ("dag.py",)), ("a", ("dag.py",))]
