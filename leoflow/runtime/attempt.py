@@ -10,7 +10,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from leoflow.runtime import hazards, processes, sdk_adapter
+from leoflow.runtime import hazards, printing, processes, sdk_adapter
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def _place(channels: Descriptors) -> None:
         os.dup2(source, target, inheritable=target != sdk_adapter.LOG_DESCRIPTOR)
         os.close(source)
     sdk_adapter.reopen_standard_streams()
+    printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR)
 
 
 def _run_task(sdk: sdk_adapter.Sdk) -> int:

@@ -1,0 +1,80 @@
+"""What an attempt prints goes into its structured log, so that it stands where it was printed.
+
+Two pipes have no common order: a line printed between two log lines could be shown before or after both, even inside
+a collapsed group of the log. So complete lines that Python prints are written to the log's own pipe, with the time of
+printing. Everything else (parts of lines, very long ones, subprocesses, C code) takes the pipes of descriptors 1 and 2.
+"""
+
+import io
+import json
+import os
+import sys
+from datetime import datetime, timezone
+from typing import Any
+
+# POSIX: writes to a pipe up to this size are atomic, so lines of several threads do not mix.
+_ATOMIC = 4096
+
+
+class PrintedLines(io.RawIOBase):
+    """The raw end of `sys.stdout` or `sys.stderr`."""
+
+    def __init__(self, descriptor: int, log_descriptor: int, logger: str, level: str) -> None:
+        self._descriptor = descriptor
+        self._log = log_descriptor
+        self._logger = logger
+        self._level = level
+        self._is_inside_line = False
+
+    def fileno(self) -> int:
+        """Return the descriptor a subprocess inherits."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Return False: nobody watches."""
+        return False
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Log complete lines; pass anything else on."""
+        written = bytes(data)
+        lines = None if self._is_inside_line or not written.endswith(b"\n") else self._lines(written)
+        if lines is not None:
+            for line in lines:
+                os.write(self._log, line)
+        else:
+            self._pass_on(written)
+        return len(written)
+
+    def _lines(self, data: bytes) -> "list[bytes] | None":
+        """Return the log lines to write, None when one is too long."""
+        time = datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        lines = []
+        for text in data.decode("utf-8", errors="replace").split("\n")[:-1]:
+            if not text.strip():
+                continue
+            event = {"timestamp": time, "level": self._level, "event": text.rstrip("\r"), "logger": self._logger}
+            line = json.dumps(event).encode() + b"\n"
+            if len(line) > _ATOMIC:
+                return None
+            lines.append(line)
+        return lines
+
+    def _pass_on(self, data: bytes) -> None:
+        self._is_inside_line = not data.endswith(b"\n")
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+
+def log_what_is_printed(log_descriptor: int) -> None:
+    """Replace the standard streams of this process; called in an attempt, never in a zygote."""
+    for name, descriptor, level in (("stdout", 1, "info"), ("stderr", 2, "error")):
+        raw = PrintedLines(descriptor, log_descriptor, f"task.{name}", level)
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
+        setattr(sys, name, stream)
