@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -52,11 +53,22 @@ def _separate(order: dict[str, Any], channels: Descriptors, parent: int) -> None
     sys.excepthook = sys.__excepthook__
     _place(channels)
     os.environ.update(order["env"])
+    if "TZ" in order["env"]:
+        time.tzset()
     os.chdir(order["cwd"])
     memory = order.get("memory_bytes")
     if memory:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+        _limit_memory(memory)
     hazards.renew_random_generators()
+
+
+def _limit_memory(own: int) -> None:
+    """Let the task allocate `own` bytes beyond what the loaded DAG file takes, which its zygote shares with it."""
+    limit = own + processes.data_bytes()
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _place(channels: Descriptors) -> None:

@@ -70,3 +70,14 @@ def thread_count() -> int:
         return len(list(Path("/proc/self/task").iterdir()))
     except OSError:
         return 1
+
+
+def data_bytes() -> int:
+    """Return how much of this process's memory the kernel counts against RLIMIT_DATA."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0

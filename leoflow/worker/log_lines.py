@@ -32,6 +32,8 @@ class LogLines:
         self._dropped = 0
         self._partial: dict[str, bytearray] = {}
         self._cutting: set[str] = set()
+        self.ran_out_of_memory = False
+        """True once the log shows that a MemoryError ended the task."""
 
     def feed(self, stream: str, data: bytes) -> None:
         """Take raw bytes of `stream`: "log" (the SDK's JSON lines), "stdout" or "stderr"."""
@@ -99,6 +101,7 @@ class LogLines:
             return
         if "exception" in event:
             event["error_detail"] = event.pop("exception")
+            self.ran_out_of_memory |= b'"exc_type":"MemoryError"' in line
             line = orjson.dumps(event)
         self._write(line)
 

@@ -24,10 +24,11 @@ from leoflow.execution.task_instances import Rendered
 from leoflow.runtime.sdk_adapter import REDUCE_INPUTS
 from leoflow.worker.endings import explain
 from leoflow.worker.frames import FrameChannel
-from leoflow.worker.launchers.base import AttemptProcess, Ended, Launcher, LaunchError
+from leoflow.worker.launchers.base import AttemptProcess, Ended, Launcher, LaunchError, LaunchOrder
 from leoflow.worker.log_lines import LogLines
 from leoflow.worker.masking import Masker
 from leoflow.worker.startup import launch_order, startup_details
+from leoflow.worker.task_settings import TaskSettingsCache
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,8 @@ class Session:
 
     Args:
         attempt: the attempt's context.
+        masker: hides secrets in its log.
+        task_settings: what leoflow.yaml sets for its task.
         store: the database for its requests.
         settings: limits and time-outs.
         reporter: takes the outcome.
@@ -63,6 +66,7 @@ class Session:
         self,
         attempt: AttemptContext,
         masker: Masker,
+        task_settings: TaskSettingsCache,
         store: Store,
         settings: WorkerSettings,
         reporter: Reporter,
@@ -71,6 +75,8 @@ class Session:
     ) -> None:
         self.attempt = attempt
         self.reported = False
+        self._task_settings = task_settings
+        self._memory_limit: str | None = None
         self._store = store
         self._settings = settings
         self._reporter = reporter
@@ -97,7 +103,7 @@ class Session:
         if self.attempt.claimed.has_reduce:
             self.attempt.prefetched = asyncio.ensure_future(xcoms.prefetch(self._store, self.attempt))
         try:
-            process = await launcher.launch(launch_order(self.attempt.claimed))
+            process = await launcher.launch(await self._order())
         except LaunchError as error:
             await self._not_launched(error)
             return
@@ -134,6 +140,17 @@ class Session:
         self.lines.close()
         if not self._abandoned:
             await self._report_once(Outcome("failed", is_retryable=True, end_date=_now()))
+
+    async def _order(self) -> LaunchOrder:
+        try:
+            settings = await retry_transient(lambda: self._task_settings.of(self.attempt.claimed))
+        except (psycopg.Error, PoolTimeout) as error:
+            raise LaunchError(f"its settings could not be read ({error})", infrastructure=True) from error
+        self._memory_limit = settings.memory
+        if settings.reserved:
+            names = ", ".join(settings.reserved)
+            self.lines.note(f"leoflow.yaml sets {names}: reserved for Leoflow, not set.", level="warning")
+        return launch_order(self.attempt.claimed, settings)
 
     # -- serving ------------------------------------------------------------------------------------------
 
@@ -300,6 +317,8 @@ class Session:
             self._refuse(request_id, refused(f"malformed {message.get('type')} message: {error}"))
             return
         self._read_what_is_there()
+        if outcome.state == "failed" and self.lines.ran_out_of_memory:
+            self._explain_memory_limit()
         if outcome.state == "deferred":
             outcome = self._refuse_deferral(outcome)
         self._later(self._settings.overtime_seconds, self._end_overtime)
@@ -307,6 +326,12 @@ class Session:
             self._answer(request_id, None)
         else:
             self._refuse(request_id, refused("the attempt is no longer current; its outcome is not recorded", 409))
+
+    def _explain_memory_limit(self) -> None:
+        if self._memory_limit is not None:
+            self.lines.note(
+                f"The task reached its memory limit of {self._memory_limit} (resources.limits.memory in leoflow.yaml)."
+            )
 
     def _refuse_deferral(self, outcome: Outcome) -> Outcome:
         self.lines.note(
@@ -390,6 +415,11 @@ class Session:
             outcome, words = explain(ended, self.attempt, stopped=self._stopping is not None)
             for level, text in words:
                 self.lines.note(text, level=level)
+            if outcome.state == "failed" and self._memory_limit is not None and self._stopping is None:
+                limit = (
+                    f"The task had a memory limit of {self._memory_limit} (resources.limits.memory in leoflow.yaml)."
+                )
+                self.lines.note(limit, level="info")
             self.lines.close()
             await self._report_once(outcome)
             return

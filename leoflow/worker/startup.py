@@ -6,13 +6,14 @@ from typing import Any
 
 from leoflow.engine import ClaimedAttempt
 from leoflow.worker.launchers.base import LaunchOrder
+from leoflow.worker.task_settings import TaskSettings
 
 BUNDLE_NAME = "leoflow"
 
 
-def launch_order(claimed: ClaimedAttempt) -> LaunchOrder:
+def launch_order(claimed: ClaimedAttempt, settings: TaskSettings) -> LaunchOrder:
     """Return what the launcher needs."""
-    env = {}
+    env = dict(settings.env)
     if claimed.has_reduce:
         env["LEOFLOW_HAS_REDUCE"] = "1"
     if claimed.execution_timeout_seconds is not None:
@@ -23,6 +24,7 @@ def launch_order(claimed: ClaimedAttempt) -> LaunchOrder:
         bundle_path=Path(claimed.bundle_path or "/"),
         relative_fileloc=claimed.relative_fileloc or "dag.py",
         env=env,
+        memory_bytes=settings.memory_bytes,
     )
 
 

@@ -25,6 +25,7 @@ from leoflow.worker.launchers.base import Launcher
 from leoflow.worker.log_shipper import LogShipper
 from leoflow.worker.masking import Masker
 from leoflow.worker.session import Session
+from leoflow.worker.task_settings import TaskSettingsCache
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class Worker:
         self._store = Store(
             pool, SecretBox.load_or_create(settings.home), Limits(xcom_bytes=settings.worker.xcom_limit_bytes)
         )
+        self._task_settings = TaskSettingsCache(self._store)
         self._sessions: dict[str, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._worker_key = 0
@@ -158,6 +160,7 @@ class Worker:
             session = Session(
                 context,
                 masker,
+                self._task_settings,
                 self._store,
                 self._settings.worker,
                 self._finisher,

@@ -238,3 +238,14 @@ where
     and (%(state)s::text is null or task_instance.state::text = %(state)s)
 order by dag_run.logical_date desc nulls last
 limit 1;
+
+-- name: task_settings
+-- The environment variables and resources leoflow.yaml gives tasks of a version; tasks without any are left out.
+select task.task_idx, task.spec -> 'env' as env, task.spec -> 'resources' as resources
+from leoflow_core.task
+where
+    task.version_key = %(version_key)s
+    and (
+        coalesce(task.spec -> 'env', '{}') <> '{}'::jsonb
+        or coalesce(task.spec -> 'resources', '{}') <> '{}'::jsonb
+    );

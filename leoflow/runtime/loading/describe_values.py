@@ -38,7 +38,7 @@ def timestamp(value: Any) -> "str | None":
     if value is None:
         return None
     if value.tzinfo is not None:
-        value = value.astimezone(datetime.UTC)
+        value = value.astimezone(datetime.timezone.utc)
     return str(value.isoformat()).replace("+00:00", "Z")
 
 

@@ -18,6 +18,11 @@ _CREDENTIALS = {
 _INTERPRETER = {"PYTHONHOME", "VIRTUAL_ENV", "PYTHONSTARTUP", "PYTHONDONTWRITEBYTECODE", "__PYVENV_LAUNCHER__"}
 
 
+def is_reserved(name: str) -> bool:
+    """Tell whether a variable is Leoflow's own, so that a project may not set it."""
+    return name.startswith(_OURS)
+
+
 def clean_environment(environment: dict[str, str]) -> dict[str, str]:
     """Return the variables that user code may inherit.
 

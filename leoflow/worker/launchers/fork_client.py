@@ -114,6 +114,8 @@ class ZygoteClient:
                 await self._writable()
             except control.ControlClosedError:
                 self.close()
+            except ValueError as error:
+                raise LaunchError(f"its environment variables are too large ({error})") from error
 
     async def _writable(self) -> None:
         ready = self._loop.create_future()

@@ -82,10 +82,12 @@ class Harness:
                 await self._running
             self._running = None
 
-    async def register(self, source: str, name: str = "project") -> None:
-        """Compile and register every DAG of a file."""
+    async def register(self, source: str, name: str = "project", yaml: str | None = None) -> None:
+        """Compile and register every DAG of a file, with a leoflow.yaml if given."""
         root = self.home.parent / name
         root.mkdir(parents=True, exist_ok=True)
+        if yaml is not None:
+            (root / "leoflow.yaml").write_text('schema_version: "1.0"\n' + textwrap.dedent(yaml))
         (root / "dag.py").write_text(HEADER + textwrap.dedent(source))
         [project] = discover(root)
         for compiled in await compile_project(project, ForkServerLoader(self.launcher), home=self.home):

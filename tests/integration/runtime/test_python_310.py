@@ -1,0 +1,54 @@
+"""Projects may run Python 3.10: what runs beside user code compiles and imports there."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import leoflow.runtime
+
+RUNTIME = Path(leoflow.runtime.__file__).parent
+STANDALONE = ("control", "processes", "hazards", "sdk_adapter", "attempt", "zygote", "loading.describe_values")
+CHECK = """
+import importlib, sys, types
+package = types.ModuleType("leoflow")
+package.__path__ = [sys.argv[1]]
+sys.modules["leoflow"] = package
+for name in sys.argv[2:]:
+    importlib.import_module("leoflow.runtime." + name)
+from datetime import datetime, timezone, timedelta
+from leoflow.runtime.loading import describe_values
+assert describe_values.timestamp(datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))) == "2026-01-01T00:00:00Z"
+"""
+
+
+def find_python_310() -> str | None:
+    """A working interpreter of that version; pyenv's shims alone are none."""
+    places = [shutil.which("python3.10"), *map(str, sorted(Path.home().glob(".pyenv/versions/3.10.*/bin/python3.10")))]
+    for place in places:
+        if place and subprocess.run([place, "-c", ""], capture_output=True).returncode == 0:
+            return place
+    return None
+
+
+@pytest.fixture(scope="module")
+def python_310() -> str:
+    found = find_python_310()
+    if found is None:
+        pytest.skip("no Python 3.10 on this machine")
+    return found
+
+
+def test_the_runtime_compiles_under_python_310(python_310: str) -> None:
+    source = "import sys; [compile(open(name).read(), name, 'exec') for name in sys.argv[1:]]"
+    files = [str(path) for path in RUNTIME.rglob("*.py")]
+    done = subprocess.run([python_310, "-c", source, *files], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_runtime_imports_and_describes_dates_under_python_310(python_310: str) -> None:
+    done = subprocess.run(
+        [python_310, "-B", "-c", CHECK, str(RUNTIME.parent), *STANDALONE], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
