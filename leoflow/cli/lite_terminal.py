@@ -41,9 +41,11 @@ class LiteTerminal:
         self._say("")
 
     def registered(self, dag: Registered, seconds: float) -> None:
-        """A new version of a DAG."""
+        """A new version of a DAG, and what the compiler remarks on it."""
         done = self._paint("green", "✓")
         self._say(f"{done} {dag.dag_id} version {dag.version_number} " + self._paint("dim", f"{seconds:.2f} s"))
+        for warning in dag.warnings:
+            self._say(f"{self._paint('yellow', '!')} {dag.dag_id}: {warning}")
 
     def broken(self, error: LeoflowError) -> None:
         """A file that cannot be loaded."""

@@ -166,6 +166,8 @@ class _Room:
         chosen = _choose(dags, errors, request)
         for error in errors:
             self.watcher.warning(f"{error}")
+        for warning in chosen.warnings:
+            self.watcher.warning(f"{chosen.spec.dag_id}: {warning}")
         for dag in dags:
             await self._register(dag)
         run_key, run_id = await self._create(chosen.spec.dag_id, request)

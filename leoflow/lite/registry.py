@@ -24,11 +24,12 @@ class KnownDag:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The outcome of registering one DAG."""
+    """The outcome of registering one DAG; `warnings` are the compiler's remarks on it."""
 
     dag_id: str
     version_number: int
     is_new: bool
+    warnings: tuple[str, ...] = ()
 
 
 class Registry:
@@ -72,7 +73,7 @@ class Registry:
                     parse_seconds=time.monotonic() - started,
                     is_paused_upon_creation=paused,
                 )
-            return Registered(spec.dag_id, done.version_number, done.is_new)
+            return Registered(spec.dag_id, done.version_number, done.is_new, dag.warnings)
 
         return await retry_transient(write)
 

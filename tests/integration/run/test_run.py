@@ -84,6 +84,13 @@ def test_conf_and_logical_date_reach_the_task(shared: Path, tmp_path: Path) -> N
     assert result["xcoms"]["work"] == [42, "2024-05-06T05:08:09+00:00"]
 
 
+def test_what_is_recorded_but_not_acted_on_is_said_once(shared: Path, tmp_path: Path) -> None:
+    source = BODY.format(dag_id="remarked", work="return 1").replace("@task", "@task(executor='LocalExecutor')")
+    (tmp_path / "dag.py").write_text(source)
+    _, said = run(shared, str(tmp_path))
+    assert said.count("warning: remarked: task work: executor= is ignored") == 1
+
+
 def test_a_run_that_takes_too_long_is_exit_code_3(shared: Path, tmp_path: Path) -> None:
     path = project(tmp_path, "time.sleep(120)")
     result, stderr = run(shared, str(path), "--timeout", "3", code=3)
