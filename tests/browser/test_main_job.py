@@ -46,7 +46,7 @@ CASES = [
         "",
         "ml",
         "select_best",
-        "best of 5: lr=0.1",
+        "best of 5: lr=0.5",
         "loss",
         "select_best([trial(lr) for lr in [0.001, 0.01, 0.05, 0.1, 0.5]])",
     ),
@@ -160,6 +160,7 @@ def test_the_other_tabs_of_a_dag_open(tab: Tab, case: Case, part: str) -> None:
 
 @each_dag
 def test_the_code_tab_shows_the_file_of_the_run(tab: Tab, case: Case, site: Site) -> None:
+    tab.start_over()  # the editor keeps its place from file to file
     page = tab.open(f"{_run(site, case)}/code")
     editor = page.locator(".view-lines").filter(has_text="airflow.sdk")
     expect(editor).to_be_visible()
@@ -172,6 +173,7 @@ def test_the_code_tab_shows_the_file_of_the_run(tab: Tab, case: Case, site: Site
 @each_dag
 def test_a_run_is_triggered_and_seen_to_finish(tab: Tab, case: Case) -> None:
     page = tab.open(f"/dags/{case.dag_id}")
+    expect(page.get_by_role("heading", name=case.dag_id, exact=True)).to_be_visible()
     page.get_by_test_id("trigger-dag-button").click()
     submit = page.get_by_test_id("trigger-dag-submit")
     expect(page.get_by_role("dialog").filter(has=submit)).to_contain_text(case.dag_id)
@@ -184,6 +186,7 @@ def test_a_run_is_triggered_and_seen_to_finish(tab: Tab, case: Case) -> None:
 @each_dag
 def test_a_dag_is_paused_and_unpaused(tab: Tab, case: Case, site: Site) -> None:
     page = tab.open(f"/dags/{case.dag_id}")
+    expect(page.get_by_role("heading", name=case.dag_id, exact=True)).to_be_visible()
     switch = page.locator('[data-scope="switch"][data-part="control"]').first
     expect(switch).to_have_attribute("data-state", "checked")
     for paused, shown in ((True, "unchecked"), (False, "checked")):
