@@ -8,7 +8,7 @@ from airflow.sdk import DAG, task
 
 from {helper} import VALUE
 
-with DAG("{dag_id}", schedule={schedule!r}, start_date=datetime(2024, 1, 1), catchup=False):
+with DAG("{dag_id}", schedule={schedule!r}, start_date=datetime({year}, 1, 1), catchup=False):
 
     @task
     def work():
@@ -18,15 +18,15 @@ with DAG("{dag_id}", schedule={schedule!r}, start_date=datetime(2024, 1, 1), cat
 """
 
 
-def write_projects(directory: Path, count: int, *, schedule: str | None) -> list[Path]:
-    """`count` projects, each with a DAG file and a helper module; returns their directories."""
+def write_projects(directory: Path, count: int, *, schedule: str | None, year: int = 2024) -> list[Path]:
+    """`count` projects, each with a DAG file and a helper module, starting in `year`; returns their directories."""
     roots = []
     for number in range(count):
         root = directory / f"project_{number:03d}"
         root.mkdir(parents=True)
         (root / f"helper_{number:03d}.py").write_text("VALUE = 1\n")
         (root / "dag.py").write_text(
-            BODY.format(helper=f"helper_{number:03d}", dag_id=f"dag_{number:03d}", schedule=schedule)
+            BODY.format(helper=f"helper_{number:03d}", dag_id=f"dag_{number:03d}", schedule=schedule, year=year)
         )
         roots.append(root)
     return roots

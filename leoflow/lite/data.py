@@ -13,7 +13,7 @@ from leoflow.db.embedded import EmbeddedPostgres
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 

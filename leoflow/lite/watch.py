@@ -9,7 +9,7 @@ from watchfiles import Change, awatch
 
 IGNORED_DIRECTORIES = frozenset({"__pycache__", "venv", "node_modules"})
 IGNORED_SUFFIXES = (".pyc", ".swp", ".swx", "~", ".dag.json")
-SETTLE_MILLISECONDS = 40
+SETTLE_MILLISECONDS = 60
 LONGEST_BURST_MILLISECONDS = 400
 POLL_MILLISECONDS = 700
 
