@@ -97,6 +97,7 @@ def _run_task(sdk: sdk_adapter.Sdk) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(BaseException):
             stream.flush()
+            stream.buffer.raw.finish()  # type: ignore[union-attr]
     return code
 
 

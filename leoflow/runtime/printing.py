@@ -14,6 +14,7 @@ from typing import Any
 
 # POSIX: writes to a pipe up to this size are atomic, so lines of several threads do not mix.
 _ATOMIC = 4096
+_HELD = 1 << 20
 
 
 class PrintedLines(io.RawIOBase):
@@ -25,6 +26,7 @@ class PrintedLines(io.RawIOBase):
         self._logger = logger
         self._level = level
         self._is_inside_line = False
+        self._held = b""
 
     def fileno(self) -> int:
         """Return the descriptor a subprocess inherits."""
@@ -41,13 +43,21 @@ class PrintedLines(io.RawIOBase):
     def write(self, data: Any) -> int:
         """Log complete lines; pass anything else on."""
         written = bytes(data)
-        lines = None if self._is_inside_line or not written.endswith(b"\n") else self._lines(written)
-        if lines is not None:
-            for line in lines:
-                os.write(self._log, line)
-        else:
-            self._pass_on(written)
+        data, self._held = self._held + written, b""
+        lines = None if self._is_inside_line else self._lines(data)
+        if lines is None or (b"\n" not in data and data == written) or len(data) > _HELD:
+            self._pass_on(data)
+            return len(written)
+        for line in lines:
+            os.write(self._log, line)
+        # `print("one\ntwo")` arrives as "one\ntwo" and "\n": the second line is not over yet.
+        self._held = data[data.rfind(b"\n") + 1 :]
         return len(written)
+
+    def finish(self) -> None:
+        """Pass on what was printed without a line break at the end."""
+        self._pass_on(self._held)
+        self._held = b""
 
     def _lines(self, data: bytes) -> "list[bytes] | None":
         """Return the log lines to write, None when one is too long."""
@@ -64,7 +74,8 @@ class PrintedLines(io.RawIOBase):
         return lines
 
     def _pass_on(self, data: bytes) -> None:
-        self._is_inside_line = not data.endswith(b"\n")
+        if data:
+            self._is_inside_line = not data.endswith(b"\n")
         view = memoryview(data)
         while view:
             view = view[os.write(self._descriptor, view) :]

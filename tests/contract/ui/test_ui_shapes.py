@@ -1,22 +1,48 @@
 """Every answer under /ui has the shape of Airflow 3.2.2's recorded one."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from psycopg import AsyncConnection
 
+from leoflow.api.app import create_app
+from leoflow.api.settings import ApiSettings
+from leoflow.db.pool import open_pool
 from tests.contract.ui import seed
 from tests.contract.ui.shapes import assert_shape, golden
+from tests.support.postgres import Server
 
 pytestmark = pytest.mark.anyio
 
 RUN = "manual__2026-11-22T14:09:46.176548+00:00"
 
 
-@pytest.fixture
-async def seeded(connection: AsyncConnection[Any], admin: httpx.AsyncClient) -> httpx.AsyncClient:
+@pytest.fixture(scope="module")
+async def seeded(
+    server: Server, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The administrator of a server with three DAGs; the tests of this module only read."""
+    settings = ApiSettings(home=tmp_path_factory.mktemp("home"), host="0.0.0.0")
+    with server.database(template) as dsn:
+        pool = await open_pool(dsn)
+        async with pool.connection() as connection:
+            await connection.execute("insert into leoflow_core.app_user (user_name, role) values ('admin', 'admin')")
+            await _seed(connection)
+        app = create_app(pool, settings)
+        token = app.state.leoflow.signer.issue("admin", "admin", 600)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app),
+            base_url="http://leoflow.test",
+            headers={"Authorization": f"Bearer {token}"},
+        ) as client:
+            yield client
+        await pool.close()
+
+
+async def _seed(connection: AsyncConnection[Any]) -> None:
     """Three DAGs: one with groups and a finished run, one that failed, one scheduled and starred."""
     await seed.register(connection, seed.GROUPS)
     key = await seed.run(connection, "task_groups_dag", RUN, logical_date="2026-11-20T05:00:00Z")
@@ -42,7 +68,6 @@ async def seeded(connection: AsyncConnection[Any], admin: httpx.AsyncClient) -> 
         "insert into leoflow_core.favorite (user_name, dag_key)"
         " select 'admin', dag_key from leoflow_core.dag where dag_id = 'etl_daily'"
     )
-    return admin
 
 
 @pytest.mark.parametrize(
