@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+
+import psycopg
 
 from leoflow.config import Settings
 from leoflow.db import binaries, migrate, open_pool
@@ -27,18 +29,12 @@ async def reset(settings: Settings) -> list[Path]:
     Raises:
         LeoflowError: a Lite runs on the home, or its data is in a database of the user's own.
     """
-    if settings.dsn is not None:
-        raise LeoflowError(
-            "the data is in a database of your own", hint="use `leoflow db clean`, or unset LEOFLOW_DATABASE_URL"
-        )
+    _require_own_data(settings)
     with lock.hold_home(settings.home):
         await _embedded(settings).stop()
-        present = [settings.home / name for name in DATA if (settings.home / name).exists()]
+        present = _present(settings.home)
         for path in present:
-            if path.is_dir():
-                await asyncio.to_thread(shutil.rmtree, path)
-            else:
-                path.unlink()
+            await asyncio.to_thread(_remove, path)
         return present
 
 
@@ -69,23 +65,65 @@ async def backup(settings: Settings, file: Path) -> int:
 
 
 async def restore(settings: Settings, file: Path) -> None:
-    """Replace the data of a home by an archive's.
+    """Replace the data of a home by an archive's; when that fails, everything is as it was.
 
     Raises:
         LeoflowError: a Lite runs on the home, or the archive is not one of ours.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        unpacked = Path(scratch)
+    _require_own_data(settings)
+    with lock.hold_home(settings.home), tempfile.TemporaryDirectory(dir=settings.home, prefix=".restore-") as scratch:
+        unpacked, before = Path(scratch) / "new", Path(scratch) / "before"
+        unpacked.mkdir()
+        before.mkdir()
         await asyncio.to_thread(_unpack, file, unpacked)
-        await reset(settings)
-        for part in unpacked.iterdir():
-            if part.name != DUMP_NAME:
-                shutil.move(part, settings.home / part.name)
-        async with _database(settings) as dsn:
-            await _program(
-                settings, "pg_restore", "--no-owner", "--exit-on-error", f"--dbname={dsn}", str(unpacked / DUMP_NAME)
-            )
-            await migrate.upgrade(dsn)
+        await _embedded(settings).stop()
+        _move(DATA, settings.home, before)
+        try:
+            _move(SECRETS, unpacked, settings.home)
+            _move(("bundles",), unpacked, settings.home)
+            await _load(settings, unpacked / DUMP_NAME)
+        except BaseException:
+            await _embedded(settings).stop()
+            for path in _present(settings.home):
+                _remove(path)
+            _move(DATA, before, settings.home)
+            raise
+
+
+async def _load(settings: Settings, dump: Path) -> None:
+    """Fill a new database from a dump. Roles belong to a server, not to a dump: they are granted again."""
+    async with _database(settings) as dsn:
+        await _program(
+            settings, "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", f"--dbname={dsn}", str(dump)
+        )
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+            await connection.execute("delete from leoflow_core.applied_object")
+        await migrate.upgrade(dsn)
+
+
+def _move(names: Iterable[str], source: Path, target: Path) -> None:
+    for name in names:
+        if (source / name).exists():
+            _remove(target / name)
+            shutil.move(source / name, target / name)
+
+
+def _present(home: Path) -> list[Path]:
+    return [home / name for name in DATA if (home / name).exists()]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _require_own_data(settings: Settings) -> None:
+    if settings.dsn is not None:
+        raise LeoflowError(
+            "the data is in a database of your own", hint="use `leoflow db clean`, or unset LEOFLOW_DATABASE_URL"
+        )
 
 
 @contextlib.asynccontextmanager
