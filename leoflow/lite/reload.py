@@ -45,6 +45,9 @@ class Observer(Protocol):
     def registered(self, dag: Registered, seconds: float) -> None:
         """A new version of a DAG."""
 
+    def warning(self, text: str) -> None:
+        """Something in a new version that is recorded but not acted on."""
+
     def broken(self, error: LeoflowError) -> None:
         """A file that cannot be loaded."""
 
@@ -222,6 +225,8 @@ class Reloader:
             self._owners[dag_id] = project.root
             if done.is_new:
                 self._observer.registered(done, time.monotonic() - started)
+                for warning in dag.warnings:
+                    self._observer.warning(f"{dag_id}: {warning}")
         return errors
 
     async def _deactivate_missing(self, project: Project, defined: dict[str, set[str]]) -> None:
