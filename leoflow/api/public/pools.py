@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
-from psycopg.errors import ForeignKeyViolation
 from pydantic import BaseModel, Field
 
 from leoflow.api.deps import Conn, Connection, Operator, User, Viewer
@@ -155,14 +154,11 @@ async def _patch(conn: Connection, name: str, changes: dict[str, Any], mask: lis
 async def _delete(conn: Connection, name: str, user: User) -> None:
     if name == DEFAULT_POOL:
         raise HTTPException(400, "Default Pool can't be deleted")
-    try:
-        found = await store.execute(conn, SQL.delete, {"name": name})
-    except ForeignKeyViolation as error:
+    if not await store.execute(conn, SQL.delete, {"name": name}):
+        await _get(conn, name)  # 404 when there is none
         raise HTTPException(
             409, f"The Pool with name: `{name}` is named by tasks of registered DAGs; change them first"
-        ) from error
-    if not found:
-        raise _missing(name)
+        )
     await audit.record(conn, user, "delete_pool", extra={"pool_name": name, "method": "DELETE"})
 
 
