@@ -24,6 +24,8 @@ LOG_DESCRIPTOR = 3
 
 BUNDLE_NAME = "leoflow"
 
+_WARM_UP = "leoflow_warm_up"
+
 REDUCE_INPUTS = "LeoflowReduceInputs"
 """Our one message beside the SDK's: asks for all return values a task's list parameters are made of."""
 
@@ -224,23 +226,31 @@ class Sdk:
         """Run a task that does nothing against a fake supervisor, filling every lazy import and cache."""
         from airflow.sdk import DAG, task
 
-        with DAG("leoflow_warm_up", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
+        with DAG(_WARM_UP, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
 
             @task  # type: ignore[untyped-decorator]
             def nothing(value: int) -> int:
                 return value
 
             nothing(1)
-        key = ("", "warm_up.py")
-        self._dags[key] = {dag.dag_id: dag}
+        self._dags["", _WARM_UP] = {_WARM_UP: dag}
+        self._run_nothing()
+
+    def rehearse(self) -> None:
+        """Run the task that does nothing again, in a fork, so that the pages it writes to are copied."""
+        from airflow.sdk.listener import get_listener_manager
+
+        if not get_listener_manager().has_listeners:  # they would be told of a task nobody has
+            self._run_nothing()
+
+    def _run_nothing(self) -> None:
         environment = dict(os.environ)
-        self._comms.answer_with(_FakeSupervisor(self._startup_details(dag.dag_id)))
+        self._comms.answer_with(_FakeSupervisor(self._startup_details(_WARM_UP)))
         os.environ["LEOFLOW_BUNDLE_PATH"] = ""
         try:
             self._runner.main()
         finally:
             self._comms.answer_with(None)
-            del self._dags[key]
             os.environ.clear()
             os.environ.update(environment)
             _forget_context()
@@ -259,7 +269,7 @@ class Sdk:
                     "dag_version_id": nil,
                     "map_index": -1,
                 },
-                "dag_rel_path": "warm_up.py",
+                "dag_rel_path": _WARM_UP,
                 "bundle_info": {"name": BUNDLE_NAME, "version": None},
                 "start_date": now,
                 "ti_context": {

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from leoflow.runtime import attempt, control, hazards, processes, sdk_adapter
+from leoflow.runtime.spares import Spares
 
 _LOADING = (
     "leoflow.runtime.loading.loader",
@@ -33,12 +34,20 @@ _LOADING = (
 
 
 class Zygote:
-    """Serves one control channel: forks on request, reports starts and exits, kills on request."""
+    """Serves one control channel: forks on request, reports starts and exits, kills on request.
 
-    def __init__(self, channel: socket.socket, sdk: sdk_adapter.Sdk) -> None:
+    Args:
+        channel: our end of it.
+        sdk: the warmed Task SDK.
+        keeps_spares: fork attempts before they are ordered; only where a project is loaded.
+    """
+
+    def __init__(self, channel: socket.socket, sdk: sdk_adapter.Sdk, *, keeps_spares: bool = False) -> None:
         self._channel = channel
         self._sdk = sdk
         self._orders: dict[int, str] = {}
+        self._spares = Spares(sdk, self._leave_zygote)
+        self._keeps_spares = keeps_spares
         self._strangers_allowed: set[int] = set()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -58,13 +67,23 @@ class Zygote:
         with contextlib.suppress(control.ControlClosedError):
             control.send(self._channel, hello)
             while True:
-                for descriptor, _ in poller.poll():
-                    if descriptor == self._wake_read:
-                        self._reap()
-                    else:
-                        self._obey()
+                self._wait(poller)
         self._kill_all()
         os._exit(0)
+
+    def _wait(self, poller: select.poll) -> None:
+        """Do what is to be done, sleeping until something is; prepare spares only when nothing else is."""
+        wants_spare = self._keeps_spares and self._spares.wanted(len(self._orders))
+        events = poller.poll(0 if wants_spare else self._spares.pause())
+        for descriptor, _ in events:
+            if descriptor == self._wake_read:
+                self._reap()
+            else:
+                self._obey()
+        if not events and wants_spare:
+            self._spares.add()
+        elif not events:
+            self._spares.retire()
 
     # -- requests -----------------------------------------------------------------------------------------
 
@@ -72,7 +91,11 @@ class Zygote:
         order, descriptors = control.receive(self._channel)
         try:
             if order["op"] == "attempt":
-                self._fork(order, descriptors, self._attempt)
+                pid = self._spares.give(order, descriptors)
+                if pid is None:
+                    self._fork(order, descriptors, self._attempt)
+                else:
+                    self._started(pid, order)
             elif order["op"] == "project":
                 self._fork(order, descriptors, self._project)
             elif order["op"] == "load":
@@ -100,11 +123,15 @@ class Zygote:
                 traceback.print_exc()
             finally:
                 os._exit(127)
+        self._started(pid, order)
+
+    def _started(self, pid: int, order: dict[str, Any]) -> None:
         self._orders[pid] = order["id"]
         control.send(self._channel, {"event": "started", "id": order["id"], "pid": pid})
 
     def _leave_zygote(self) -> None:
         signal.set_wakeup_fd(-1)
+        self._spares.leave()
         self._channel.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
@@ -135,7 +162,7 @@ class Zygote:
             "seconds": round(time.monotonic() - started, 4),
         }
         sdk_adapter.settle()
-        Zygote(channel, self._sdk).serve(hello)
+        Zygote(channel, self._sdk, keeps_spares=True).serve(hello)
 
     def _loader(self, order: dict[str, Any], descriptors: list[int], parent: int) -> NoReturn:
         result, output = descriptors
@@ -166,7 +193,7 @@ class Zygote:
             if info is None:
                 break
             self._bury(info.si_pid)
-        processes.kill_strangers(set(self._orders) | self._strangers_allowed)
+        processes.kill_strangers(set(self._orders) | self._spares.pids | self._strangers_allowed)
 
     def _bury(self, pid: int) -> None:
         # The leader is still a zombie here, so its group id cannot have been given to anyone else.
@@ -174,6 +201,7 @@ class Zygote:
         if order_id is not None:
             processes.kill_group(pid, signal.SIGKILL)
         self._strangers_allowed.discard(pid)
+        self._spares.bury(pid)
         _, status, usage = os.wait4(pid, 0)
         if order_id is not None:
             control.send(
