@@ -1,4 +1,4 @@
-"""Composes the HTTP server: Airflow's public API, its UI's private API, sign-in, the UI's files, health."""
+"""Composes the HTTP server: Airflow's public API, UI API and task execution API, sign-in, the UI's files, health."""
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
@@ -9,8 +9,9 @@ from leoflow.api.auth.limiter import LoginLimiter
 from leoflow.api.auth.routes import router as auth_router
 from leoflow.api.auth.tokens import TokenSigner, load_or_create_secret
 from leoflow.api.deps import ApiState
+from leoflow.api.execution import install as install_execution
 from leoflow.api.graph_cache import GraphCache
-from leoflow.api.limits import BodyLimit
+from leoflow.api.limits import MEBIBYTE, BodyLimit
 from leoflow.api.metrics import ApiMetrics, MeasuredRequests
 from leoflow.api.own.versions import router as own_router
 from leoflow.api.public import router as public_router
@@ -34,9 +35,10 @@ def create_app(pool: Pool, settings: ApiSettings) -> FastAPI:
     app.include_router(ui_router)
     app.include_router(public_router)
     app.include_router(own_router)
+    install_execution(app, pool, settings)
     pages.install(app, state)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, exceptions={"/execution/xcoms/": settings.xcom_limit_bytes + MEBIBYTE})
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
     app.add_middleware(StaleCookie, signer=signer)
     if settings.signs_in_locally:

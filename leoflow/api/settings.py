@@ -21,6 +21,7 @@ class ApiSettings:
         token_seconds: life of a browser's token.
         cli_token_seconds: life of a token from `/auth/token/cli`.
         auto_refresh_seconds: how often the UI polls while something runs.
+        xcom_limit_bytes: the largest XCom a task may push over the execution API.
     """
 
     home: Path
@@ -32,6 +33,7 @@ class ApiSettings:
     token_seconds: int = DAY_SECONDS
     cli_token_seconds: int = DAY_SECONDS
     auto_refresh_seconds: int = 3
+    xcom_limit_bytes: int = 64 * 1024 * 1024
 
     @property
     def signs_in_locally(self) -> bool:

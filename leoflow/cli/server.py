@@ -30,7 +30,12 @@ def server(
         del dsn
         with lock.bind(settings.host, settings.port) as bound:
             ui = await ensure_ui(settings.home)
-            api = ApiSettings(home=settings.home, host=settings.host, ui_directory=ui)
+            api = ApiSettings(
+                home=settings.home,
+                host=settings.host,
+                ui_directory=ui,
+                xcom_limit_bytes=settings.worker.xcom_limit_bytes,
+            )
             await serve(create_app(pool, api), bound, asyncio.Event())
 
     run_process("server", work, home=home, port=port, host=host)

@@ -7,6 +7,8 @@ own transaction it takes part in it. May import `leoflow.db`, `leoflow.spec` and
 from leoflow.engine.attempts import (
     append_log,
     claim,
+    describe,
+    enter_running,
     finish,
     lost_attempts,
     put_xcom,
@@ -67,6 +69,8 @@ __all__ = [
     "deactivate_dag",
     "delete_dag",
     "delete_run",
+    "describe",
+    "enter_running",
     "expire_runs",
     "finish",
     "heartbeat",

@@ -115,6 +115,27 @@ async def start(
     return [row[0] for row in found]
 
 
+async def enter_running(conn: Connection, attempt: AttemptRef, *, pid: int, hostname: str) -> bool:
+    """A process says that it runs a queued attempt. False: it must not; another does, or the attempt lost its place."""
+    entered: bool = await rows.value(
+        conn,
+        "select leoflow_core.enter_running(%s, %s, %s, %s, %s, %s)",
+        (attempt.run_key, attempt.task_idx, attempt.map_index, attempt.attempt_id, pid, hostname),
+    )
+    return entered
+
+
+async def describe(conn: Connection, attempt: AttemptRef) -> ClaimedAttempt | None:
+    """What `claim` said of an attempt, as it is now. None: it is not its instance's current one."""
+    found = await rows.all_rows(
+        conn,
+        "select * from leoflow_core.describe_attempts(array[row(%s, %s, %s)::leoflow_core.instance_ref])",
+        (attempt.run_key, attempt.task_idx, attempt.map_index),
+    )
+    described = [ClaimedAttempt(*row) for row in found]
+    return described[0] if described and described[0].attempt_id == attempt.attempt_id else None
+
+
 async def lost_attempts(conn: Connection, worker_key: int, attempts: Sequence[AttemptRef]) -> list[UUID]:
     """Which of the worker's attempts must stop, because they were cleared, marked, reaped or deleted."""
     found = await rows.all_rows(

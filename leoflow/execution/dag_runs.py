@@ -105,15 +105,27 @@ async def trigger_dag_run(store: Store, attempt: AttemptContext, message: Messag
             await engine.wake_workers(connection)
     except psycopg.Error as error:
         if error.sqlstate == "LF409" and message.get("reset_dag_run"):
-            return await _reset(store, message)
+            return await clear_dag_run(store, attempt, message)
         raise _translate(error, message) from error
     return {"type": "OKResponse", "ok": True}
 
 
-async def _reset(store: Store, message: Message) -> Reply:
-    async with store.pool.connection() as connection:
-        await engine.clear_tasks(connection, message["dag_id"], message["run_id"])
-        await engine.wake_workers(connection)
+async def clear_dag_run(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Clear all tasks of a run, so that it runs again.
+
+    Raises:
+        FaultError: no such run, or refused by the engine.
+    """
+    if await store.row(queries.load("execution").dag_run_state, _run(message)) is None:
+        raise not_found(f"Dag run with run_id: '{message['run_id']}' not found")
+    try:
+        async with store.pool.connection() as connection:
+            await engine.clear_tasks(connection, message["dag_id"], message["run_id"])
+            await engine.wake_workers(connection)
+    except psycopg.Error as error:
+        if not (error.sqlstate or "").startswith("LF"):
+            raise
+        raise refused(error.diag.message_primary or str(error)) from error
     return {"type": "OKResponse", "ok": True}
 
 

@@ -24,9 +24,9 @@ class FaultError(Exception):
         return {"type": "ErrorResponse", "error": self.kind, "detail": self.detail}
 
 
-def refused(message: str, status: int = 400) -> FaultError:
-    """Return the error for a request the server understood and refuses."""
-    return FaultError("API_SERVER_ERROR", {"status_code": status, "message": message})
+def refused(message: str, status: int = 400, **facts: Any) -> FaultError:
+    """Return the error for a request the server understood and refuses; `facts` are further fields of its detail."""
+    return FaultError("API_SERVER_ERROR", {"status_code": status, "message": message, **facts})
 
 
 def not_found(message: str) -> FaultError:

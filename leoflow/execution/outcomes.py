@@ -31,6 +31,11 @@ class Outcome:
     xcoms: list[XComValue] = field(default_factory=list)
     message: Message | None = None
 
+    @property
+    def sets_a_timer(self) -> bool:
+        """Whether the instance may become due at a later time, so that the timers must look again."""
+        return bool(self.due_at) or (self.state == "failed" and self.is_retryable)
+
 
 def outcome_of(attempt: AttemptContext, message: Message) -> Outcome:
     """Return the outcome a terminal message reports, with the XComs held for it."""
@@ -60,3 +65,14 @@ def _outcome(kind: str, message: Message) -> Outcome:
 
 def _state_name(state: Any) -> str:
     return str(getattr(state, "value", state))
+
+
+def without_triggerer(outcome: Outcome) -> tuple[Outcome, str | None]:
+    """Return the outcome as it can be recorded, and what the attempt's log must say when that is another one."""
+    if outcome.state != "deferred":
+        return outcome, None
+    text = (
+        "The task deferred itself to a trigger, and this installation has no triggerer yet. "
+        "Run the operator with deferrable=False, or a sensor in mode='reschedule'."
+    )
+    return Outcome("failed", is_retryable=False, end_date=outcome.end_date, xcoms=outcome.xcoms), text

@@ -47,6 +47,11 @@ async def set_xcom(store: Store, attempt: AttemptContext, message: Message) -> R
 
 async def get_xcom(store: Store, attempt: AttemptContext, message: Message) -> Reply:
     """Return one value; None when it was never pushed, as Airflow does."""
+    return await find_xcom(store, attempt, message) or _result(message["key"], None)
+
+
+async def find_xcom(store: Store, attempt: AttemptContext, message: Message) -> Reply:
+    """Return one value, or no reply when it was never pushed."""
     key = message["key"]
     if attempt.is_own(message) and key in attempt.held:
         return _result(key, values.decode(attempt.held[key].value))
@@ -56,7 +61,7 @@ async def get_xcom(store: Store, attempt: AttemptContext, message: Message) -> R
             return _result(key, prefetched[message["task_id"]])
     name = "xcom_including_prior_dates" if message.get("include_prior_dates") else "xcom"
     row = await store.row(queries.load("execution")[name], _address(message))
-    return _result(key, values.decode(row[0]) if row else None)
+    return _result(key, values.decode(row[0])) if row else None
 
 
 async def count_xcoms(store: Store, _attempt: AttemptContext, message: Message) -> Reply:

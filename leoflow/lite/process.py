@@ -93,7 +93,14 @@ async def _serve(
     terminal.step("Python environment")
     await interpreters.python_of(None)
     answers = asyncio.Event()
-    app = create_app(pool, ApiSettings(home=settings.home, host=settings.host, ui_directory=ui, lite=True))
+    api = ApiSettings(
+        home=settings.home,
+        host=settings.host,
+        ui_directory=ui,
+        lite=True,
+        xcom_limit_bytes=settings.worker.xcom_limit_bytes,
+    )
+    app = create_app(pool, api)
     worker = LocalWorker(settings, pool, dsn, interpreters)
     interpreters.use(worker.loader)
     registry = Registry(pool, paused=settings.lite.pause_new_dags)

@@ -108,7 +108,7 @@ class Finisher:
         _resolve(batch, result.stale)
         if result.handed:
             self._take(result.handed)
-        if any(report.outcome.due_at or report.outcome.is_retryable for report in batch):
+        if any(report.outcome.sets_a_timer for report in batch):
             async with self._pool.connection() as connection:
                 await connection.execute("notify leoflow_timers")
         if result.ready:

@@ -19,7 +19,7 @@ from leoflow.execution import task_instances, xcoms
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
 from leoflow.execution.operations import OPERATIONS
-from leoflow.execution.outcomes import TERMINAL, Outcome, outcome_of
+from leoflow.execution.outcomes import TERMINAL, Outcome, outcome_of, without_triggerer
 from leoflow.execution.task_instances import Rendered
 from leoflow.runtime.sdk_adapter import REDUCE_INPUTS
 from leoflow.worker.endings import explain
@@ -319,8 +319,9 @@ class Session:
         self._read_what_is_there()
         if outcome.state == "failed" and self.lines.ran_out_of_memory:
             self._explain_memory_limit()
-        if outcome.state == "deferred":
-            outcome = self._refuse_deferral(outcome)
+        outcome, problem = without_triggerer(outcome)
+        if problem is not None:
+            self.lines.note(problem)
         self._later(self._settings.overtime_seconds, self._end_overtime)
         if await asyncio.shield(self._report_once(outcome)):
             self._answer(request_id, None)
@@ -332,13 +333,6 @@ class Session:
             self.lines.note(
                 f"The task reached its memory limit of {self._memory_limit} (resources.limits.memory in leoflow.yaml)."
             )
-
-    def _refuse_deferral(self, outcome: Outcome) -> Outcome:
-        self.lines.note(
-            "The task deferred itself to a trigger, and this installation has no triggerer yet. "
-            "Run the operator with deferrable=False, or a sensor in mode='reschedule'."
-        )
-        return Outcome("failed", is_retryable=False, end_date=outcome.end_date, xcoms=outcome.xcoms)
 
     def _report_once(self, outcome: Outcome) -> "asyncio.Task[bool]":
         if self._report is None:

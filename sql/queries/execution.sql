@@ -249,3 +249,18 @@ where
         coalesce(task.spec -> 'env', '{}') <> '{}'::jsonb
         or coalesce(task.spec -> 'resources', '{}') <> '{}'::jsonb
     );
+
+-- name: attempt_standing
+-- Where an attempt stands: whether it is its instance's current one, that one's state and process, for how many seconds
+-- it has ended, and whether it was superseded. No row: there is no such instance.
+select
+    coalesce(ti.attempt_id = %(attempt_id)s, false) as is_current, ti.state::text, ti.hostname, ti.pid,
+    coalesce(extract(epoch from clock_timestamp() - ti.end_date), 0)::float8 as ended_seconds,
+    exists (
+        select from leoflow_core.task_attempt_history as earlier
+        where
+            earlier.run_key = ti.run_key and earlier.task_idx = ti.task_idx and earlier.map_index = ti.map_index
+            and earlier.attempt_id = %(attempt_id)s
+    ) as is_superseded
+from leoflow_core.task_instance as ti
+where ti.run_key = %(run_key)s and ti.task_idx = %(task_idx)s and ti.map_index = %(map_index)s;
