@@ -111,7 +111,7 @@ begin
         t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, g.is_gated
     from leoflow_core.task as t
     cross join lateral (
-        select v_starts and (t.upstream_count = 0 or t.trigger_rule = 'always') and t.extra_count = 0 as is_root
+        select v_starts and (t.upstream_count + t.extra_count = 0 or t.trigger_rule = 'always') as is_root
     ) as r
     join leoflow_core.pool as p on p.pool_key = t.pool_key
     cross join lateral (

@@ -37,6 +37,8 @@ begin
         if v_started is not null then
             v_total := v_total + cardinality(v_started);
             perform leoflow_core.evaluate_run(s.run_key) from unnest(v_started) as s(run_key);
+            -- an operator may have marked all that was left while the run was queued
+            perform leoflow_core.end_run_if_done(s.run_key) from unnest(v_started) as s(run_key);
         end if;
     end loop;
     return v_total;

@@ -11,7 +11,8 @@ select name from leoflow_core.pool where name = any(%(keys)s);
 insert into leoflow_core.pool (name, slots, description, include_deferred)
 values (%(name)s, %(slots)s, %(description)s, %(include_deferred)s)
 on conflict (name) do update
-    set slots = excluded.slots, description = excluded.description, include_deferred = excluded.include_deferred,
+    set
+        slots = excluded.slots, description = excluded.description, include_deferred = excluded.include_deferred,
         is_implied = false
     where pool.is_implied;
 
@@ -19,7 +20,8 @@ on conflict (name) do update
 insert into leoflow_core.pool (name, slots, description, include_deferred)
 values (%(name)s, %(slots)s, %(description)s, %(include_deferred)s)
 on conflict (name) do update
-    set slots = excluded.slots, description = excluded.description, include_deferred = excluded.include_deferred,
+    set
+        slots = excluded.slots, description = excluded.description, include_deferred = excluded.include_deferred,
         is_implied = false;
 
 -- name: update

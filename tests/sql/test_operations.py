@@ -42,6 +42,23 @@ async def test_clearing_a_failed_task_with_its_downstream_runs_the_rest(connecti
     assert await cursor.fetchall() == [(1, "failed"), (2, "success")]
 
 
+async def test_a_queued_run_with_nothing_left_to_do_ends_when_it_starts(connection: Connection) -> None:
+    worker = await new_worker(connection)
+    run = await run_of(connection, dag("d", [task("a")]))
+    await drain(connection, worker)
+    await engine.clear_tasks(connection, "d", run.run_id, ["a"])
+    assert await run_state(connection, run) == "queued"
+    await engine.mark_tasks(connection, "d", run.run_id, ["a"], "success")
+    assert await drain(connection, worker) == []
+    assert await run_state(connection, run) == "success"
+
+
+async def test_always_starts_at_once_whatever_its_setups_do(connection: Connection) -> None:
+    tasks = [task("prepare", is_setup=True), task("middle", "prepare"), task("x", "middle", trigger_rule="always")]
+    run = await run_of(connection, dag("d", tasks))
+    assert (await states(connection, run))["x"] == "scheduled"
+
+
 async def test_clearing_only_failed_ones_finds_them_everywhere(connection: Connection) -> None:
     worker = await new_worker(connection)
     run = await run_of(connection, dag("d", [task("a"), task("b"), task("c", "a", "b")]))
