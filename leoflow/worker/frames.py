@@ -26,6 +26,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
+def encode_frame(frame: list[Any]) -> bytes:
+    """Return a frame as it goes over the wire."""
+    payload = _encode(frame)
+    return len(payload).to_bytes(_HEADER, "big") + payload
+
+
 class FrameChannel:
     """Frames over a non-blocking socket, driven by the event loop's readiness callbacks.
 
@@ -68,12 +74,14 @@ class FrameChannel:
 
     def send(self, frame: list[Any], descriptor: int | None = None) -> None:
         """Send one frame, with a descriptor to pass if given (the channel closes its copy afterwards)."""
-        payload = _encode(frame)
-        data = memoryview(len(payload).to_bytes(_HEADER, "big") + payload)
+        self.write(encode_frame(frame), descriptor)
+
+    def write(self, data: bytes, descriptor: int | None = None) -> None:
+        """Send an encoded frame, or the rest of one that was sent in part before the channel was made."""
         if self._closed:
             _close_descriptor(descriptor)
             return
-        self._outgoing.append((data, descriptor))
+        self._outgoing.append((memoryview(data), descriptor))
         if len(self._outgoing) == 1:
             self._writable()
 

@@ -27,7 +27,7 @@ from leoflow.worker.frames import FrameChannel
 from leoflow.worker.launchers.base import AttemptProcess, Ended, Launcher, LaunchError, LaunchOrder
 from leoflow.worker.log_lines import LogLines
 from leoflow.worker.masking import Masker
-from leoflow.worker.startup import launch_order, startup_details
+from leoflow.worker.startup import launch_order
 from leoflow.worker.task_settings import TaskSettingsCache
 
 log = structlog.get_logger(__name__)
@@ -167,7 +167,8 @@ class Session:
             on_close=self._on_channel_closed,
         )
         claimed = self.attempt.claimed
-        self._channel.send([0, startup_details(claimed)])
+        if process.ungreeted:
+            self._channel.write(process.ungreeted)
         self._later(_RENDERED_DELAY, self._save_rendered_soon)
         if claimed.execution_timeout_seconds is not None:
             limit = claimed.execution_timeout_seconds

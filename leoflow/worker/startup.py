@@ -6,6 +6,7 @@ from typing import Any
 
 from leoflow.engine import ClaimedAttempt
 from leoflow.execution.run_context import run_context
+from leoflow.worker.frames import encode_frame
 from leoflow.worker.launchers.base import LaunchOrder
 from leoflow.worker.task_settings import TaskSettings
 
@@ -20,6 +21,7 @@ def launch_order(claimed: ClaimedAttempt, settings: TaskSettings) -> LaunchOrder
     if claimed.execution_timeout_seconds is not None:
         env["LEOFLOW_EXECUTION_TIMEOUT"] = str(claimed.execution_timeout_seconds)
     return LaunchOrder(
+        greeting=encode_frame([0, startup_details(claimed)]),
         attempt_id=str(claimed.attempt_id),
         environment_key=claimed.environment_key,
         bundle_path=Path(claimed.bundle_path or "/"),

@@ -21,7 +21,10 @@ class LaunchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LaunchOrder:
-    """What a launcher needs to know about an attempt."""
+    """What a launcher needs to know about an attempt.
+
+    `greeting` is put into the attempt's socket before it starts, so that it need not wait for its supervisor.
+    """
 
     attempt_id: str
     environment_key: str | None
@@ -29,6 +32,7 @@ class LaunchOrder:
     relative_fileloc: str
     env: dict[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
+    greeting: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,10 @@ class AttemptProcess(Protocol):
     @property
     def supervisor_fd(self) -> int:
         """Our end of the socket that speaks the Task SDK's protocol; the caller owns it."""
+
+    @property
+    def ungreeted(self) -> bytes:
+        """The part of the greeting that did not fit into the socket and is to be sent first."""
 
     @property
     def output_fds(self) -> dict[str, int]:

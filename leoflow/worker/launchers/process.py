@@ -57,12 +57,14 @@ class ForkedAttempt:
         order_id: str,
         pid: int,
         supervisor_fd: int,
+        ungreeted: bytes,
         outputs: dict[str, int],
         directory: Path,
         directories: AttemptDirectories,
     ) -> None:
         self.pid = pid
         self.supervisor_fd = supervisor_fd
+        self.ungreeted = ungreeted
         self.output_fds = outputs
         self._client = client
         self._order_id = order_id
@@ -119,7 +121,7 @@ class ForkServerLauncher:
             "env": {**order.env, "TMPDIR": str(directory / "tmp"), "LEOFLOW_BUNDLE_PATH": str(order.bundle_path)},
             "memory_bytes": order.memory_bytes,
         }
-        return await self._fork(client, message, directory)
+        return await self._fork(client, message, directory, order.greeting)
 
     async def close(self) -> None:
         """Close every zygote; whatever they forked is killed."""
@@ -248,8 +250,11 @@ class ForkServerLauncher:
             return _Project(client, order_id, output, fresh=True)
         return _Project(client, order_id, output)
 
-    async def _fork(self, client: ZygoteClient, message: dict[str, Any], directory: Path) -> ForkedAttempt:
+    async def _fork(
+        self, client: ZygoteClient, message: dict[str, Any], directory: Path, greeting: bytes
+    ) -> ForkedAttempt:
         ours, theirs = socket.socketpair()
+        rest = _send_what_fits(ours, greeting)
         pipes = {name: os.pipe() for name in ("log", "stdout", "stderr")}
         order_id = str(message["id"])
         try:
@@ -265,7 +270,7 @@ class ForkServerLauncher:
             for _, write in pipes.values():
                 os.close(write)
         outputs = {name: read for name, (read, _) in pipes.items()}
-        return ForkedAttempt(client, order_id, pid, ours.detach(), outputs, directory, self._directories)
+        return ForkedAttempt(client, order_id, pid, ours.detach(), rest, outputs, directory, self._directories)
 
     def _recycle(self) -> None:
         """Close project zygotes that nothing used for a while, or the longest unused ones above the maximum."""
@@ -286,6 +291,17 @@ class ForkServerLauncher:
     def _next_id(self, kind: str) -> str:
         self._counter += 1
         return f"{kind}-{self._counter}"
+
+
+def _send_what_fits(sock: socket.socket, data: bytes) -> bytes:
+    """Put as much into a socket nobody reads yet as it takes; return the rest."""
+    if not data:
+        return data
+    sock.setblocking(False)
+    try:
+        return data[sock.send(data) :]
+    except BlockingIOError:
+        return data
 
 
 def _started(tasks: Iterable[asyncio.Task[T]]) -> list[T]:

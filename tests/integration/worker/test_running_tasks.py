@@ -218,3 +218,15 @@ async def test_user_code_sees_no_secret_of_the_control_plane(harness: Harness, m
     # 0 to 3 are the attempt's own; the last one is the listing itself.
     assert seen["fds"][:-1] == [0, 1, 2, 3]
     assert seen["cwd"].startswith(str(harness.home)) and seen["tmp"].startswith(seen["cwd"])
+
+
+async def test_a_start_message_larger_than_a_socket_arrives_whole(harness: Harness) -> None:
+    await harness.register("""
+    with DAG("large_conf") as dag:
+        @task
+        def it(dag_run=None):
+            return len(dag_run.conf["text"])
+        it()
+    """)
+    run = await harness.run("large_conf", conf={"text": "x" * 2_000_000})
+    assert run.xcoms[("it", "return_value")] == 2_000_000
