@@ -47,10 +47,6 @@ class LiteTerminal:
         for warning in dag.warnings:
             self._say(f"{self._paint('yellow', '!')} {dag.dag_id}: {warning}")
 
-    def warning(self, text: str) -> None:
-        """Something in a new version that is recorded but not acted on."""
-        self._say(f"{self._paint('yellow', '!')} {text}")
-
     def broken(self, error: LeoflowError) -> None:
         """A file that cannot be loaded."""
         self._say(f"{self._paint('red', '✗')} {error}")

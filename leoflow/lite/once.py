@@ -168,8 +168,6 @@ class _Room:
             self.watcher.warning(f"{error}")
         for warning in chosen.warnings:
             self.watcher.warning(f"{chosen.spec.dag_id}: {warning}")
-        for warning in chosen.warnings:
-            self.watcher.warning(f"{chosen.spec.dag_id}: {warning}")
         for dag in dags:
             await self._register(dag)
         run_key, run_id = await self._create(chosen.spec.dag_id, request)

@@ -43,10 +43,7 @@ class Observer(Protocol):
     """Is told what the reload loop does."""
 
     def registered(self, dag: Registered, seconds: float) -> None:
-        """A new version of a DAG."""
-
-    def warning(self, text: str) -> None:
-        """Something in a new version that is recorded but not acted on."""
+        """A new version of a DAG, and the compiler's remarks on it."""
 
     def broken(self, error: LeoflowError) -> None:
         """A file that cannot be loaded."""
@@ -225,8 +222,6 @@ class Reloader:
             self._owners[dag_id] = project.root
             if done.is_new:
                 self._observer.registered(done, time.monotonic() - started)
-                for warning in dag.warnings:
-                    self._observer.warning(f"{dag_id}: {warning}")
         return errors
 
     async def _deactivate_missing(self, project: Project, defined: dict[str, set[str]]) -> None:
