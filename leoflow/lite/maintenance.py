@@ -171,10 +171,22 @@ def _pack(home: Path, dump: Path, file: Path) -> None:
                 archive.add(home / name, name)
 
 
+def _extract(archive: tarfile.TarFile, target: Path) -> None:
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(target, filter="data")
+        return
+    # Python before 3.11.4, as in Debian 12, has no filters: only plain files and directories below the target.
+    base = target.resolve()
+    for member in archive.getmembers():
+        if not (member.isfile() or member.isdir()) or not (base / member.name).resolve().is_relative_to(base):
+            raise tarfile.TarError(f"it holds {member.name!r}, which is no part of a backup")
+    archive.extractall(target)
+
+
 def _unpack(file: Path, target: Path) -> None:
     try:
         with tarfile.open(file) as archive:
-            archive.extractall(target, filter="data")
+            _extract(archive, target)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise LeoflowError(f"not an archive that can be read ({error})", where=str(file)) from error
     if not (target / DUMP_NAME).is_file():

@@ -26,6 +26,13 @@ def spare():
         time.sleep(0.01)
     raise TimeoutError("no spare")
 
+def is_dead(pid):
+    # The kernel takes its time after a SIGKILL.
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
 def about_me():
     seen.append(1)
     files = sorted(os.readlink(f"/proc/self/fd/{name}").split(":")[0] for name in os.listdir("/proc/self/fd") if
@@ -66,7 +73,10 @@ async def test_a_killed_spare_costs_no_attempt(harness: Harness) -> None:
 with DAG("spare_killed") as dag:
     @task
     def first():
-        os.kill(spare(), 9)
+        killed = spare()
+        os.kill(killed, 9)
+        while not is_dead(killed):
+            time.sleep(0.01)
     @task
     def second():
         return about_me()["seen"]
