@@ -48,8 +48,9 @@ def site(running: Lite) -> Site:
     return Site(f"http://localhost:{running.port}", runs, running)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Chromium, for one module at a time: while Playwright is open, no other test can run an event loop."""
     executable = os.environ.get("LEOFLOW_TEST_CHROMIUM") or next((c for c in CHROMIUM if Path(c).exists()), None)
     if executable is None:
         pytest.skip("no Chromium: install Debian's chromium, or set LEOFLOW_TEST_CHROMIUM")
@@ -59,7 +60,7 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visitor(browser: Browser, site: Site) -> Iterator[Tab]:
     """The tab of one visitor in English and UTC, who walks through the site without reloading it."""
     context = browser.new_context(viewport=SIZE, locale="en-US", timezone_id="UTC", base_url=site.url)

@@ -216,7 +216,7 @@ def test_a_full_disk_is_named_and_overcome_when_space_is_freed(
     with lite(workspace, make_home(small_disk), log=tmp_path / "log") as process:
         process.wait_for_dag("chain")
         ballast = small_disk / "ballast"
-        with ballast.open("wb") as file, contextlib.suppress(OSError):
+        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(b"x" * 65536)
         (workspace / "chain" / "dag.py").write_text((workspace / "chain" / "dag.py").read_text() + "\n# changed\n")
@@ -234,7 +234,7 @@ def test_a_start_on_a_full_disk_says_so_and_a_later_one_works(
 ) -> None:
     home = make_home(small_disk)
     ballast = small_disk / "ballast"
-    with ballast.open("wb") as file, contextlib.suppress(OSError):
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 65536)
     process = Lite(workspace, home, log=tmp_path / "log")
