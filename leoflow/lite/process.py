@@ -65,7 +65,8 @@ async def run(settings: Settings, path: Path, terminal: Terminal) -> None:
         if postgres is not None:
             postgres.kill()
 
-    async with stop_on_signals(terminal.stopping, force):
+    give_up = settings.worker.drain_seconds + 45
+    async with stop_on_signals(terminal.stopping, force, give_up_seconds=give_up):
         with (
             explain_os_error(settings.home),
             lock.hold_home(settings.home) as held,
