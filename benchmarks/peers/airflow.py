@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 from psycopg.sql import SQL
+from uv import find_uv_bin
 
 from benchmarks.airflow_api import AirflowApi
 from benchmarks.lite import free_port, wait_until_ready
@@ -21,11 +22,12 @@ RELEASED_BEFORE = "2026-06-01"
 def install(directory: Path) -> Path:
     """Create the peer's virtual environment once and return its `airflow` program."""
     program = directory / "bin" / "airflow"
+    uv = find_uv_bin()
     if not program.exists():
         python = str(directory / "bin" / "python")
-        subprocess.run(["uv", "venv", "--quiet", "--clear", str(directory)], check=True)
+        subprocess.run([uv, "venv", "--quiet", "--clear", str(directory)], check=True)
         command = [
-            "uv",
+            uv,
             "pip",
             "install",
             "--quiet",
