@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from leoflow.runtime.loading.quicker import quicker_loading
+from leoflow.runtime.plugins import use_plugins_of
 
 LOG_DESCRIPTOR = 3
 """Where a child finds the pipe for its structured log lines. 0 is the supervisor's socket, as in Airflow."""
@@ -155,6 +156,7 @@ class Sdk:
             RuntimeError: the file cannot be imported; the text is Airflow's import error.
         """
         sys.dont_write_bytecode = True  # a snapshot of sources never changes
+        use_plugins_of(Path(bundle_path))
         with quicker_loading():
             bag = self._bag(bundle_path, relative_path)
         if bag.import_errors and not bag.dags:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from leoflow.environments import DEFAULT_ENVIRONMENT, ensure
+from leoflow.environments import DEFAULT_ENVIRONMENT, EnvironmentSpec, ensure
 from leoflow.environments.airflow_ui import ensure_ui
 
 
@@ -19,10 +19,29 @@ def shared_home() -> Path:
 
 
 @cache
+def python_of(spec: EnvironmentSpec) -> Path:
+    """The interpreter of an environment, built if no earlier session did."""
+    with ThreadPoolExecutor(1) as thread:  # a loop may be running in this one
+        return thread.submit(asyncio.run, ensure(spec, shared_home())).result().python
+
+
 def default_python() -> Path:
     """The interpreter of the default environment: the Task SDK and nothing else."""
-    with ThreadPoolExecutor(1) as thread:  # a loop may be running in this one
-        return thread.submit(asyncio.run, ensure(DEFAULT_ENVIRONMENT, shared_home())).result().python
+    return python_of(DEFAULT_ENVIRONMENT)
+
+
+def python_with_providers() -> Path:
+    """The interpreter of an environment with a few of Airflow's providers."""
+    return python_of(
+        EnvironmentSpec(
+            None,
+            (
+                "apache-airflow-providers-http==6.0.2",
+                "apache-airflow-providers-postgres==6.7.0",
+                "apache-airflow-providers-sqlite==4.3.2",
+            ),
+        )
+    )
 
 
 @cache

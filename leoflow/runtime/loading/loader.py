@@ -11,6 +11,7 @@ from typing import Any
 
 from leoflow.runtime.loading.dag_file import Lines, import_dag_file
 from leoflow.runtime.loading.failures import Failure, explain
+from leoflow.runtime.plugins import plugin_errors, use_plugins_of
 
 MAX_TRACEBACK = 20_000
 
@@ -32,9 +33,10 @@ def load(request: dict[str, Any]) -> dict[str, Any]:
         warnings.simplefilter("default")
         try:
             answer["dags"] = _load(root, file)
+            answer["plugin_errors"] = plugin_errors(root)
         except BaseException as error:
             answer["error"] = _error(error, root, file)
-    answer["warnings"] = _warnings(caught, root)
+    answer["warnings"] = _warnings(caught, root) + answer.pop("plugin_errors", [])
     answer["seconds"] = round(time.monotonic() - started, 6)
     return answer
 
@@ -48,6 +50,7 @@ def _load(root: Path, file: str) -> list[dict[str, Any]]:
     if str(root) not in sys.path:
         sys.path.append(str(root))
     sys.dont_write_bytecode = True
+    use_plugins_of(root)
     lines = Lines(root, root / file)
     dags = import_dag_file(root, file, lines)
     described = []

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,22 @@ class Run:
 class Harness:
     """Registers DAGs, triggers them and waits for their end."""
 
-    def __init__(self, pool: Pool, dsn: str, home: Path, worker: WorkerSettings = TEST_WORKER, slots: int = 6) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        dsn: str,
+        home: Path,
+        worker: WorkerSettings = TEST_WORKER,
+        slots: int = 6,
+        python: Callable[[], Path] = default_python,
+    ) -> None:
         self.pool = pool
         self.dsn = dsn
         self.home = home
         self.settings = Settings(home=home, slots=slots, worker=worker)
-        self.launcher = ForkServerLauncher(_python, home)
+        self.launcher = ForkServerLauncher(lambda _key: asyncio.to_thread(python), home)
         self.worker: Worker | None = None
+        self.remarks: dict[str, tuple[str, ...]] = {}
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> Worker:
@@ -92,6 +101,7 @@ class Harness:
         [project] = discover(root)
         for compiled in await compile_project(project, ForkServerLoader(self.launcher), home=self.home):
             spec = compiled.spec.model_dump(mode="json")
+            self.remarks[spec["dag_id"]] = compiled.warnings
             async with self.pool.connection() as connection:
                 await engine.register_version(
                     connection,
@@ -183,10 +193,6 @@ class Harness:
             {(task_id, key): values.decode(value) for task_id, key, value in xcoms},
             logs,
         )
-
-
-async def _python(_key: str | None) -> Path:
-    return await asyncio.to_thread(default_python)
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,3 @@
+from tests.integration.worker.conftest import harness
+
+__all__ = ["harness"]
