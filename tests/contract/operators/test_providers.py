@@ -117,13 +117,15 @@ async def test_http_operator(providers: Harness, website: int) -> None:
 
 
 async def test_sqlite_and_files(providers: Harness, tmp_path: Path) -> None:
+    local = json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "db")})
     await providers.register(
         f"""
     from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator, SQLColumnCheckOperator
     from airflow.providers.common.io.operators.file_transfer import FileTransferOperator
     from airflow.sdk import ObjectStoragePath
     with DAG("sqlite_provider") as dag:
-        make = SQLExecuteQueryOperator(task_id="make", conn_id="local", sql="create table t as select 1 as a union select 2")
+        make = SQLExecuteQueryOperator(task_id="make", conn_id="local",
+                                       sql="create table t as select 1 as a union select 2")
         check = SQLColumnCheckOperator(task_id="check", conn_id="local", table="t",
                                        column_mapping={{"a": {{"max": {{"equal_to": 2}}}}}})
         read = SQLExecuteQueryOperator(task_id="read", conn_id="local", sql="select a from t order by a")
@@ -138,7 +140,7 @@ async def test_sqlite_and_files(providers: Harness, tmp_path: Path) -> None:
         "sqlite_provider",
         yaml=f"""
         tasks:
-          make: {{env: &database {{AIRFLOW_CONN_LOCAL: '{json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "db")})}'}}}}
+          make: {{env: &database {{AIRFLOW_CONN_LOCAL: '{local}'}}}}
           check: {{env: *database}}
           read: {{env: *database}}
         """,

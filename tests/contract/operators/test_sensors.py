@@ -49,8 +49,8 @@ async def test_a_rescheduled_sensor_gives_its_slot_back(harness: Harness, tmp_pa
         return Path({str(counter)!r}).stat().st_size >= 3
     with DAG("rescheduling") as dag:
         PythonSensor(task_id="wait", python_callable=poke, mode="reschedule", poke_interval=0.2)
-        PythonSensor(task_id="patient", python_callable=lambda: False, mode="reschedule", poke_interval=0.1, timeout=0.3,
-                     soft_fail=True)
+        PythonSensor(task_id="patient", python_callable=lambda: False, mode="reschedule", poke_interval=0.1,
+                     timeout=0.3, soft_fail=True)
         PythonSensor(task_id="strict", python_callable=lambda: False, mode="reschedule", poke_interval=0.1, timeout=0.3,
                      retries=3)
     """)
@@ -84,8 +84,8 @@ async def test_a_dag_starts_another_and_waits_for_it(harness: Harness) -> None:
     with DAG("starter") as dag:
         TriggerDagRunOperator(task_id="go", trigger_dag_id="started", conf={"n": "{{ run_id }}"}, poke_interval=0.2,
                               trigger_run_id="once", wait_for_completion=True)
-        TriggerDagRunOperator(task_id="again", trigger_dag_id="started", trigger_run_id="once", skip_when_already_exists=True,
-                              trigger_rule="all_done")
+        TriggerDagRunOperator(task_id="again", trigger_dag_id="started", trigger_run_id="once",
+                              skip_when_already_exists=True, trigger_rule="all_done")
         TriggerDagRunOperator(task_id="bad", trigger_dag_id="starts_badly", wait_for_completion=True, poke_interval=0.2)
         TriggerDagRunOperator(task_id="nowhere", trigger_dag_id="no_such_dag")
         dag.get_task("go") >> dag.get_task("again")

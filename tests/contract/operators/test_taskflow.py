@@ -14,15 +14,15 @@ async def test_templates_see_airflows_context_and_macros(harness: Harness) -> No
     with DAG("templates", user_defined_macros={"shout": str.upper}, user_defined_filters={"twice": lambda s: s * 2},
              params={"city": "Bern"}, start_date=datetime(2026, 1, 1)) as dag:
         rendered = BashOperator(task_id="rendered", bash_command=(
-            "echo '{{ ds }}|{{ ds_nodash }}|{{ logical_date.year }}|{{ dag.dag_id }}|{{ task.task_id }}|{{ ti.try_number }}"
-            "|{{ run_id }}|{{ params.city }}|{{ dag_run.conf.n }}|{{ shout('a') }}|{{ 'b' | twice }}"
+            "echo '{{ ds }}|{{ ds_nodash }}|{{ logical_date.year }}|{{ dag.dag_id }}|{{ task.task_id }}"
+            "|{{ ti.try_number }}|{{ run_id }}|{{ params.city }}|{{ dag_run.conf.n }}|{{ shout('a') }}|{{ 'b' | twice }}"
             "|{{ macros.ds_add(ds, 5) }}|{{ data_interval_start | ds }}|{{ ts_nodash }}|{{ task_instance_key_str }}'"))
         def look(context_keys, ds=None, **context):
             return sorted(set(context_keys) - set(context) - {"ds"})
         PythonOperator(task_id="look", python_callable=look, op_args=[[
             "dag", "dag_run", "data_interval_end", "data_interval_start", "ds", "ds_nodash", "inlets", "inlet_events",
-            "logical_date", "macros", "outlets", "outlet_events", "params", "prev_data_interval_start_success", "run_id",
-            "task", "task_instance", "task_instance_key_str", "ti", "triggering_asset_events", "ts",
+            "logical_date", "macros", "outlets", "outlet_events", "params", "prev_data_interval_start_success",
+            "run_id", "task", "task_instance", "task_instance_key_str", "ti", "triggering_asset_events", "ts",
             "ts_nodash", "ts_nodash_with_tz", "var", "conn", "prev_start_date_success", "prev_end_date_success"]])
     """)
     run = await harness.run(
