@@ -16,7 +16,8 @@ async def test_templates_see_airflows_context_and_macros(harness: Harness) -> No
         rendered = BashOperator(task_id="rendered", bash_command=(
             "echo '{{ ds }}|{{ ds_nodash }}|{{ logical_date.year }}|{{ dag.dag_id }}|{{ task.task_id }}"
             "|{{ ti.try_number }}|{{ run_id }}|{{ params.city }}|{{ dag_run.conf.n }}|{{ shout('a') }}"
-            "|{{ 'b' | twice }}|{{ macros.ds_add(ds, 5) }}|{{ data_interval_start | ds }}|{{ ts_nodash }}|{{ task_instance_key_str }}'"))
+            "|{{ 'b' | twice }}|{{ macros.ds_add(ds, 5) }}|{{ data_interval_start | ds }}|{{ ts_nodash }}"
+            "|{{ task_instance_key_str }}'"))
         def look(context_keys, ds=None, **context):
             return sorted(set(context_keys) - set(context) - {"ds"})
         PythonOperator(task_id="look", python_callable=look, op_args=[[
