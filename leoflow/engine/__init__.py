@@ -25,6 +25,7 @@ from leoflow.engine.definitions import (
     set_import_error,
 )
 from leoflow.engine.maintenance import (
+    archive_runs,
     expire_runs,
     maintain_partitions,
     next_due,
@@ -61,6 +62,7 @@ __all__ = [
     "RegisteredVersion",
     "XComValue",
     "append_log",
+    "archive_runs",
     "cancel_run",
     "claim",
     "clear_import_error",

@@ -36,6 +36,12 @@ async def expire_runs(conn: Connection, limit: int = 100) -> int:
     return done
 
 
+async def archive_runs(conn: Connection, limit: int = 20_000) -> int:
+    """Move about `limit` instances of runs that ended a while ago to history; returns how many runs. Repeat until 0."""
+    done: int = await rows.value(conn, "select leoflow_core.archive_runs(%s)", (limit,))
+    return done
+
+
 async def maintain_partitions(conn: Connection, weeks: int = 3) -> int:
     """Create the weekly partitions of the coming weeks; returns how many were missing."""
     made: int = await rows.value(conn, "select leoflow_core.maintain_partitions(%s)", (weeks,))

@@ -11,7 +11,7 @@ from leoflow.scheduler.due_runs import DueRuns
 from leoflow.scheduler.heartbeat import Heartbeat
 from leoflow.scheduler.jobs import Jobs
 from leoflow.scheduler.service import Service
-from leoflow.scheduler.timers import Deadlines, Reaper, Timers, Watermark
+from leoflow.scheduler.timers import Archiver, Deadlines, Reaper, Timers, Watermark
 from leoflow.supervision import keep_running, running
 
 log = structlog.get_logger(__name__)
@@ -36,6 +36,7 @@ class Scheduler:
             Reaper(pool, own),
             Deadlines(pool, own),
             Watermark(pool),
+            Archiver(pool),
             Heartbeat(pool, own, kinds=kinds),
         ]
         self._jobs = Jobs(dsn, settings.retention)

@@ -1,4 +1,4 @@
-"""Retry times, lost leases, run time-outs: each one set-based function of the engine, called when due."""
+"""What time causes: retries, lost leases, time-outs, moves to history; each a set-based function called when due."""
 
 from typing import ClassVar
 
@@ -12,6 +12,7 @@ from leoflow.scheduler.service import Service
 SQL = load("scheduler")
 ACTIVE_WATERMARK_SECONDS = 1.5
 IDLE_WATERMARK_SECONDS = 15.0
+ARCHIVE_PAUSE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -95,3 +96,29 @@ class Deadlines(SetBased):
     channels = ()
     call = "expire_runs"
     poll_seconds = 5.0
+
+
+class Archiver(Service):
+    """Moves the instances of runs that ended a while ago to history, so that the hot tables stay small."""
+
+    name = "history"
+    poll_seconds = 60.0
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__()
+        self._pool = pool
+
+    async def work(self) -> float | None:
+        """Move one batch."""
+        moved = await retry_transient(self._move, attempts=3)
+        if moved:
+            log.debug(self.name, runs=moved)
+            return 0.0
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(SQL["seconds_to_archive"])).fetchone()
+        return None if row is None or row[0] is None else max(float(row[0]), ARCHIVE_PAUSE_SECONDS)
+
+    async def _move(self) -> int:
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(SQL["archive_runs"])).fetchone()
+        return int(row[0]) if row else 0

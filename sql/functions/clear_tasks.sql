@@ -32,7 +32,7 @@ begin
     from leoflow_core.select_tasks(
         p_dag_id, p_run_id, p_tasks, p_upstream, p_downstream, p_past, p_future, p_start, p_end
     ) as s
-    join leoflow_core.task_instance as t
+    join leoflow_core.all_task_instances as t
         on t.run_key = s.run_key and t.task_idx = s.task_idx and t.map_index = s.map_index
     where (not p_only_failed or t.state in ('failed', 'upstream_failed'))
         and (not p_only_running or t.state in ('running', 'queued', 'restarting'));
@@ -41,7 +41,7 @@ begin
     end if;
     if p_prevent_running and exists (
         select from unnest(v_refs) as i
-        join leoflow_core.task_instance as t
+        join leoflow_core.all_task_instances as t
             on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
         where t.state in ('running', 'queued', 'restarting')
     ) then

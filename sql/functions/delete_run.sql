@@ -22,7 +22,11 @@ comment on function leoflow.delete_run(text, text, text) is 'Deletes a run with 
 -- Callers: delete_run, delete_dag, retain.
 create or replace function leoflow_core.erase_runs(p_run_keys bigint[]) returns void language plpgsql as $$
 begin
-    perform leoflow_core.lock_run(k.run_key) from (select unnest(p_run_keys) as run_key order by 1) as k;
+    perform leoflow_core.lock_run(r.run_key) from (
+        select r.run_key from leoflow_core.dag_run as r
+        where r.run_key = any(p_run_keys) and r.archived_at is null order by r.run_key
+    ) as r;
+    perform from leoflow_core.dag_run as r where r.run_key = any(p_run_keys) order by r.run_key for update;
     delete from leoflow_core.gate_token as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.join_counter as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.xcom as x where x.run_key = any(p_run_keys);
@@ -30,6 +34,8 @@ begin
     delete from leoflow_core.task_attempt_history as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_instance_extra as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_instance as x where x.run_key = any(p_run_keys);
+    delete from leoflow_core.task_instance_extra_history as x where x.run_key = any(p_run_keys);
+    delete from leoflow_core.task_instance_history as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.dag_run as x where x.run_key = any(p_run_keys);
 end
 $$;

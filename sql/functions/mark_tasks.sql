@@ -27,7 +27,7 @@ begin
     select array_agg((s.run_key, s.task_idx, s.map_index)::leoflow_core.instance_ref order by s.run_key, s.task_idx, s.map_index)
     into v_refs
     from leoflow_core.select_tasks(p_dag_id, p_run_id, p_tasks, p_upstream, p_downstream, p_past, p_future) as s
-    join leoflow_core.task_instance as t
+    join leoflow_core.all_task_instances as t
         on t.run_key = s.run_key and t.task_idx = s.task_idx and t.map_index = s.map_index
     where t.state is distinct from p_state::leoflow.task_instance_state;
     if v_refs is null then

@@ -1,4 +1,4 @@
--- Creates the weekly partitions of XComs, logs and the audit log for the coming weeks. Rows that came before their
+-- Creates the weekly partitions of XComs, logs, history and the audit log for the coming weeks. Rows that came before their
 -- partition are in the default one, which is moved aside for it. Returns how many it created.
 -- Locks: the maintenance advisory lock, tried; an exclusive lock on the parent for a moment, given up after 2 s.
 -- Callers: scheduler.
@@ -15,7 +15,7 @@ begin
         return 0;
     end if;
     perform set_config('lock_timeout', '2s', true);
-    foreach v_table in array array['xcom', 'task_log', 'audit_log'] loop
+    foreach v_table in array leoflow_core.partitioned_tables() loop
         for i in 0 .. p_weeks loop
             v_name := format('%s_%s', v_table, to_char((v_week + i * interval '7 days') at time zone 'UTC', 'YYYYMMDD'));
             continue when to_regclass('leoflow_core.' || v_name) is not null;
@@ -38,6 +38,15 @@ begin
 end
 $$;
 comment on function leoflow_core.maintain_partitions(int) is 'Creates the weekly partitions of the coming weeks.';
+
+-- The tables with weekly partitions: audit_log by created_at, the others by run_key.
+-- Locks: none. Callers: maintain_partitions, retain.
+create or replace function leoflow_core.partitioned_tables() returns text[] language sql immutable parallel safe as $$
+    select array[
+        'xcom', 'task_log', 'audit_log', 'task_attempt_history', 'task_instance_history', 'task_instance_extra_history'
+    ]
+$$;
+comment on function leoflow_core.partitioned_tables() is 'The tables with weekly partitions.';
 
 -- Adds one partition, taking its rows out of the default partition. Locks: the parent, exclusively, for a moment.
 -- Callers: maintain_partitions.
@@ -90,7 +99,7 @@ begin
         join pg_class as c on c.oid = i.inhrelid
         join pg_class as p on p.oid = i.inhparent
         join pg_namespace as n on n.oid = p.relnamespace and n.nspname = 'leoflow_core'
-        where p.relname in ('xcom', 'task_log', 'audit_log') and c.relname ~ '_[0-9]{8}$'
+        where p.relname = any(leoflow_core.partitioned_tables()) and c.relname ~ '_[0-9]{8}$'
             and to_date(right(c.relname, 8), 'YYYYMMDD') + 7 < (v_before at time zone 'UTC')::date
     loop
         -- runs still unfinished after p_keep hold on to their partition

@@ -93,11 +93,12 @@ language sql immutable parallel safe as $$
 $$;
 comment on function leoflow_core.is_final(leoflow.task_instance_state) is 'Whether a state is final.';
 
--- Locks a run for an operator's action: all its instances in key order, its counters, the run. A finish of the same
--- run either has committed before or has counted nothing yet.
+-- Locks a run for an operator's action, brought back from history: all its instances in key order, its counters, the
+-- run. A finish of the same run either has committed before or has counted nothing yet.
 -- Locks: as said. Callers: clear_tasks, mark_tasks, set_run_state, expire_runs, delete_run.
 create or replace function leoflow_core.lock_run(p_run_key bigint) returns void language plpgsql as $$
 begin
+    perform leoflow_core.restore_run(p_run_key);
     perform from leoflow_core.task_instance as t where t.run_key = p_run_key order by t.task_idx, t.map_index for update;
     perform from leoflow_core.join_counter as j where j.run_key = p_run_key
     order by j.task_idx, j.map_index, j.slot for update;

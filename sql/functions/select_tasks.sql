@@ -100,7 +100,7 @@ begin
     select distinct t.run_key, t.task_idx, t.map_index
     from runs as r
     join chosen as c on c.version_key = r.version_key
-    join leoflow_core.task_instance as t
+    join leoflow_core.all_task_instances as t
         on t.run_key = r.run_key and t.task_idx = c.task_idx and (c.map_index is null or t.map_index = c.map_index)
     order by 1, 2, 3;
 end

@@ -69,12 +69,12 @@ begin
         );
     end if;
     return not exists (
-        select from leoflow_core.task_instance as t
+        select from leoflow_core.all_task_instances as t
         where t.run_key = v_previous.run_key and t.task_idx = v_task.task_idx
             and (t.state is null or t.state not in ('success', 'skipped'))
     ) and (not p_task.wait_for_downstream or not exists (
         select from leoflow_core.task_edge as e
-        join leoflow_core.task_instance as t on t.run_key = v_previous.run_key and t.task_idx = e.downstream_idx
+        join leoflow_core.all_task_instances as t on t.run_key = v_previous.run_key and t.task_idx = e.downstream_idx
         where e.version_key = v_previous.version_key and e.upstream_idx = v_task.task_idx and e.kind = 'd'
             and (t.state is null or t.state not in ('success', 'skipped'))
     ));

@@ -15,7 +15,7 @@ where d.dag_id = %(dag_id)s and r.run_id = %(run_id)s;
 select 1
 from leoflow_core.dag_run r
 join leoflow_core.dag d using (dag_key)
-join leoflow_core.task_instance i using (run_key)
+join leoflow_core.all_task_instances i using (run_key)
 join leoflow_core.task t on t.version_key = i.version_key and t.task_idx = i.task_idx
 where
     d.dag_id = %(dag_id)s and r.run_id = %(run_id)s and t.task_id = %(task_id)s
@@ -66,6 +66,13 @@ from
     ) as touched
 join leoflow_core.api_task_instances a using (run_key, task_idx, map_index)
 order by a.run_key, a.task_idx, a.map_index;
+
+-- name: restore_run
+-- Before a write to an instance of a run that may be in history; in one transaction with it.
+select leoflow_core.restore_run(r.run_key)
+from leoflow_core.dag_run r
+join leoflow_core.dag d using (dag_key)
+where d.dag_id = %(dag_id)s and r.run_id = %(run_id)s;
 
 -- name: set_note
 insert into leoflow_core.task_instance_extra as x (run_key, task_idx, map_index, note, note_user, note_at)

@@ -61,7 +61,7 @@ where
     d.dag_id = %(dag_id)s and r.run_id = %(run_id)s
     and not exists (
         select
-        from leoflow_core.task_instance i
+        from leoflow_core.all_task_instances i
         join leoflow_core.task had on had.version_key = i.version_key and had.task_idx = i.task_idx
         where i.run_key = r.run_key and had.task_id = t.task_id
     )

@@ -1,12 +1,12 @@
 -- name: rendered_fields
 select rendered_fields
-from leoflow_core.task_instance_extra
+from leoflow_core.all_task_instance_extra
 where run_key = %(run_key)s and task_idx = %(task_idx)s and map_index = %(map_index)s;
 
 -- name: any_of_task
 -- Whether a task has instances at all: a mapped one is asked for with its index.
 select 1
-from leoflow_core.task_instance i
+from leoflow_core.all_task_instances i
 join leoflow_core.task t using (version_key, task_idx)
 where
     i.run_key = (

@@ -201,7 +201,7 @@ select
     extract(epoch from task_instance.end_date - task_instance.start_date)::float8 as duration
 from leoflow_core.dag
 join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
-join leoflow_core.task_instance on task_instance.run_key = dag_run.run_key
+join leoflow_core.all_task_instances as task_instance on task_instance.run_key = dag_run.run_key
 join leoflow_core.task
     on task.version_key = task_instance.version_key and task.task_idx = task_instance.task_idx
 where
@@ -228,7 +228,7 @@ select
 from leoflow_core.dag
 join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
 join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
-join leoflow_core.task_instance
+join leoflow_core.all_task_instances as task_instance
     on
         task_instance.run_key = dag_run.run_key and task_instance.task_idx = task.task_idx
         and task_instance.map_index = %(map_index)s
@@ -262,5 +262,5 @@ select
             earlier.run_key = ti.run_key and earlier.task_idx = ti.task_idx and earlier.map_index = ti.map_index
             and earlier.attempt_id = %(attempt_id)s
     ) as is_superseded
-from leoflow_core.task_instance as ti
+from leoflow_core.all_task_instances as ti
 where ti.run_key = %(run_key)s and ti.task_idx = %(task_idx)s and ti.map_index = %(map_index)s;

@@ -18,7 +18,7 @@ where r.run_key = %s;
 -- name: instances
 select
     t.task_id, i.map_index, i.state::text, i.try_number, i.start_date, i.end_date
-from leoflow_core.task_instance as i
+from leoflow_core.all_task_instances as i
 inner join leoflow_core.task as t on t.version_key = i.version_key and t.task_idx = i.task_idx
 where i.run_key = %s
 order by t.position, t.task_id, i.map_index;

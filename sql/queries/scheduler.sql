@@ -123,3 +123,9 @@ select leoflow_core.maintain_partitions();
 -- name: retain
 -- Remove up to a number of finished runs older than an interval; returns how many.
 select leoflow_core.retain(%s::interval, %s::int);
+
+-- name: archive_runs
+select leoflow_core.archive_runs();
+
+-- name: seconds_to_archive
+select leoflow_core.seconds_to_archive();

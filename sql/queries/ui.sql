@@ -67,7 +67,7 @@ select coalesce(s.state::text, 'no_status') as state, least(count(*), %(cap)s) a
 from (
     select i.state
     from leoflow_core.dag_run as r
-    inner join leoflow_core.task_instance as i on r.run_key = i.run_key
+    inner join leoflow_core.all_task_instances as i on r.run_key = i.run_key
     where
         coalesce(r.start_date, clock_timestamp()) >= %(start_date)s
         and coalesce(r.end_date, clock_timestamp()) <= coalesce(%(end_date)s::timestamptz, clock_timestamp())
@@ -102,7 +102,7 @@ select
     t.task_id, coalesce(t.display_name, t.task_id) as task_display_name, i.state::text as state,
     count(*) as count, min(i.start_date) as min_start_date, max(i.end_date) as max_end_date,
     max(v.version_number) as version_number
-from leoflow_core.task_instance as i
+from leoflow_core.all_task_instances as i
 inner join leoflow_core.task as t on i.version_key = t.version_key and i.task_idx = t.task_idx
 inner join leoflow_core.dag_version as v on i.version_key = v.version_key
 where i.run_key = %(run_key)s

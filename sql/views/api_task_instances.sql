@@ -47,15 +47,15 @@ select
     v.version_number,
     r.dag_key,
     r.updated_at
-from leoflow_core.task_instance i
+from leoflow_core.all_task_instances i
 join leoflow_core.dag_run r on r.run_key = i.run_key
 join leoflow_core.dag d on d.dag_key = r.dag_key
-join leoflow_core.task t on t.version_key = i.version_key and t.task_idx = i.task_idx
-join leoflow_core.api_dag_versions v on v.version_key = i.version_key
-join leoflow_core.pool p on p.pool_key = i.pool_key
-join leoflow_core.queue q on q.queue_key = i.queue_key
+left join leoflow_core.task t on t.version_key = i.version_key and t.task_idx = i.task_idx
+left join leoflow_core.api_dag_versions v on v.version_key = i.version_key
+left join leoflow_core.pool p on p.pool_key = i.pool_key
+left join leoflow_core.queue q on q.queue_key = i.queue_key
 left join leoflow_core.worker w on w.worker_key = i.worker_key
-left join leoflow_core.task_instance_extra x
+left join leoflow_core.all_task_instance_extra x
     on x.run_key = i.run_key and x.task_idx = i.task_idx and x.map_index = i.map_index;
 
 comment on view leoflow_core.api_task_instances is 'Task instances, as the API shows them.';

@@ -11,7 +11,7 @@ with attempt as (
     select
         i.run_key, i.task_idx, i.map_index, i.try_number, i.version_key, i.state, i.max_tries, i.scheduled_at,
         i.queued_at, i.start_date, i.end_date, i.pid, i.hostname, i.worker_key, true
-    from leoflow_core.task_instance i
+    from leoflow_core.all_task_instances i
 )
 select
     a.run_key,
@@ -46,10 +46,10 @@ select
 from attempt a
 join leoflow_core.dag_run r on r.run_key = a.run_key
 join leoflow_core.dag d on d.dag_key = r.dag_key
-join leoflow_core.task t on t.version_key = a.version_key and t.task_idx = a.task_idx
-join leoflow_core.api_dag_versions v on v.version_key = a.version_key
-join leoflow_core.pool p on p.pool_key = t.pool_key
-join leoflow_core.queue q on q.queue_key = t.queue_key
+left join leoflow_core.task t on t.version_key = a.version_key and t.task_idx = a.task_idx
+left join leoflow_core.api_dag_versions v on v.version_key = a.version_key
+left join leoflow_core.pool p on p.pool_key = t.pool_key
+left join leoflow_core.queue q on q.queue_key = t.queue_key
 left join leoflow_core.worker w on w.worker_key = a.worker_key;
 
 comment on view leoflow_core.api_task_tries is 'Tries of task instances, as the API shows them.';

@@ -16,12 +16,12 @@ select
     t.state,
     t.run_key,
     t.task_idx
-from leoflow_core.task_instance as t
+from leoflow_core.all_task_instances as t
 join leoflow_core.reduce_input as i on i.version_key = t.version_key and i.task_idx = t.task_idx
 join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.task_idx
 join leoflow_core.dag_run as r on r.run_key = t.run_key
 join leoflow_core.dag as d on d.dag_key = r.dag_key
-join leoflow_core.task_instance as u on u.run_key = t.run_key and u.task_idx = i.upstream_idx
+join leoflow_core.all_task_instances as u on u.run_key = t.run_key and u.task_idx = i.upstream_idx
 left join leoflow_core.xcom as x
     on x.run_key = u.run_key and x.task_idx = u.task_idx and x.map_index = u.map_index and x.key = 'return_value'
 group by d.dag_id, r.run_id, k.task_id, i.param, t.state, t.run_key, t.task_idx;

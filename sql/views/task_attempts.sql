@@ -36,11 +36,11 @@ from (
         t.run_key, t.task_idx, t.map_index, t.try_number, t.attempt_id, t.version_key, t.state, t.max_tries,
         t.scheduled_at, t.queued_at, t.start_date, case when t.state not in ('running', 'restarting') then t.end_date end,
         t.worker_key, t.pid, t.hostname, null, true
-    from leoflow_core.task_instance as t where t.attempt_id is not null
+    from leoflow_core.all_task_instances as t where t.attempt_id is not null
 ) as a
 join leoflow_core.dag_run as r on r.run_key = a.run_key
 join leoflow_core.dag as d on d.dag_key = r.dag_key
-join leoflow_core.dag_version as v on v.version_key = a.version_key
-join leoflow_core.task as k on k.version_key = a.version_key and k.task_idx = a.task_idx
+left join leoflow_core.dag_version as v on v.version_key = a.version_key
+left join leoflow_core.task as k on k.version_key = a.version_key and k.task_idx = a.task_idx
 left join leoflow_core.worker as w on w.worker_key = a.worker_key;
 comment on view leoflow.task_attempts is 'Every attempt of every task instance.';

@@ -57,14 +57,14 @@ select
     t.task_idx,
     t.worker_key,
     t.attempt_id
-from leoflow_core.task_instance as t
+from leoflow_core.all_task_instances as t
 join leoflow_core.dag_run as r on r.run_key = t.run_key
 join leoflow_core.dag as d on d.dag_key = r.dag_key
-join leoflow_core.dag_version as v on v.version_key = t.version_key
-join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.task_idx
-join leoflow_core.queue as q on q.queue_key = t.queue_key
-join leoflow_core.pool as p on p.pool_key = t.pool_key
+left join leoflow_core.dag_version as v on v.version_key = t.version_key
+left join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.task_idx
+left join leoflow_core.queue as q on q.queue_key = t.queue_key
+left join leoflow_core.pool as p on p.pool_key = t.pool_key
 left join leoflow_core.worker as w on w.worker_key = t.worker_key
-left join leoflow_core.task_instance_extra as x
+left join leoflow_core.all_task_instance_extra as x
     on x.run_key = t.run_key and x.task_idx = t.task_idx and x.map_index = t.map_index;
 comment on view leoflow.task_instances is 'Task instances with their current or last attempt.';

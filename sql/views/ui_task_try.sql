@@ -14,8 +14,8 @@ select
     i.queued_at as queued_dttm,
     i.start_date,
     i.end_date
-from leoflow_core.task_instance as i
-inner join leoflow_core.task as t on i.version_key = t.version_key and i.task_idx = t.task_idx
+from leoflow_core.all_task_instances as i
+left join leoflow_core.task as t on i.version_key = t.version_key and i.task_idx = t.task_idx
 where i.state is distinct from 'up_for_retry'
 union all
 select
@@ -31,5 +31,5 @@ select
     h.start_date,
     h.end_date
 from leoflow_core.task_attempt_history as h
-inner join leoflow_core.task as t on h.version_key = t.version_key and h.task_idx = t.task_idx;
+left join leoflow_core.task as t on h.version_key = t.version_key and h.task_idx = t.task_idx;
 comment on view leoflow_core.ui_task_try is 'All tries of task instances, current and superseded.';

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from leoflow import engine
-from leoflow.engine import AttemptRef, Outcome
+from leoflow.engine import AttemptRef, CreatedRun, Outcome
 from tests.races.sessions import Connection, blocked
 from tests.sql.dags import chain, dag, drain, new_worker, outcome, run_of, run_state, scalar, states, task, unlimited
 
@@ -240,3 +240,49 @@ async def test_many_workers_on_many_runs_run_everything_exactly_once(database_ur
         await asyncio.wait_for(asyncio.gather(*(work(number) for number in range(8))), 200)
         assert len(started) == len({one.attempt_id for one in started}) == 6 * 32
         assert await scalar(setup, "select count(*) from leoflow_core.gate_token") == 0
+
+
+async def ended_run(conn: Connection) -> CreatedRun:
+    worker = await new_worker(conn)
+    run = await run_of(conn, dag("d", [task("a"), task("b", "a")]))
+    await drain(conn, worker)
+    await conn.execute("update leoflow_core.setting set value = '-1' where key = 'history_after_seconds'")
+    return run
+
+
+async def test_a_clear_waits_for_the_move_to_history_and_brings_the_run_back(sessions: Sessions) -> None:
+    one, two, three = sessions
+    run = await ended_run(three)
+    async with one.transaction():
+        assert await engine.archive_runs(one) == 1
+        clearing = await blocked(three, two, engine.clear_tasks(two, "d", run.run_id))
+    assert len(await clearing) == 2
+    assert await drain(three, await new_worker(three)) == ["a", "b"]
+
+
+async def test_the_move_to_history_leaves_a_run_alone_that_is_being_cleared(sessions: Sessions) -> None:
+    one, two, three = sessions
+    run = await ended_run(three)
+    async with one.transaction():
+        await engine.clear_tasks(one, "d", run.run_id, ["b"])
+        assert await engine.archive_runs(two) == 0
+    assert await drain(three, await new_worker(three)) == ["b"]
+    assert await engine.archive_runs(two) == 1
+
+
+async def test_the_move_to_history_does_not_wait_behind_someone_who_holds_an_instance(sessions: Sessions) -> None:
+    one, two, three = sessions
+    await ended_run(three)
+    async with one.transaction():
+        await one.execute("select from leoflow_core.task_instance for share")
+        assert await asyncio.wait_for(engine.archive_runs(two), 5) == 0
+    assert await engine.archive_runs(two) == 1
+
+
+async def test_two_movers_to_history_at_once_move_each_run_once(sessions: Sessions) -> None:
+    one, two, three = sessions
+    await ended_run(three)
+    async with one.transaction():
+        assert await engine.archive_runs(one) == 1
+        assert await engine.archive_runs(two) == 0
+    assert await scalar(three, "select count(*) from leoflow_core.task_instance_history") == 2

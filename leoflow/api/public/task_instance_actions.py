@@ -185,7 +185,9 @@ async def _patch(
     else:
         found = await store.rows(conn, SQL.instances, names)
     if has_note:
-        await store.execute(conn, SQL.set_note, {**names, "note": body.note or None, "user": user.name})
+        async with conn.transaction():
+            await store.execute(conn, SQL.restore_run, names)
+            await store.execute(conn, SQL.set_note, {**names, "note": body.note or None, "user": user.name})
         extra = {"note": body.note, "method": "PATCH"}
         await audit.record(conn, user, "patch_task_instance", **_audited(names), extra=extra)
     keys = [[row["run_key"], row["task_idx"], row["map_index"]] for row in found]
