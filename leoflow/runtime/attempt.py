@@ -36,7 +36,7 @@ def run(sdk: sdk_adapter.Sdk, order: dict[str, Any], channels: Descriptors, pare
     code = 125
     try:
         _separate(order, channels, parent)
-        code = _run_task(sdk)
+        code = _run_task(sdk, order)
     except BaseException:  # nothing may escape into the zygote's code
         _complain()
         code = 126
@@ -78,14 +78,14 @@ def _place(channels: Descriptors) -> None:
     for target, source in enumerate(placed):
         os.dup2(source, target, inheritable=target != sdk_adapter.LOG_DESCRIPTOR)
         os.close(source)
-    sdk_adapter.reopen_standard_streams()
+    sdk_adapter.reopen_standard_input()
     printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR)
 
 
-def _run_task(sdk: sdk_adapter.Sdk) -> int:
+def _run_task(sdk: sdk_adapter.Sdk, order: dict[str, Any]) -> int:
     atexit._clear()  # handlers of the zygote are not this child's
     try:
-        sdk.run_attempt()
+        sdk.run_attempt(order["env"])
         code = 0
     except SystemExit as stop:
         code = _exit_code(stop.code)

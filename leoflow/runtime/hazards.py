@@ -1,7 +1,6 @@
 """What makes a loaded project unsafe to fork, and what a forked child must renew."""
 
 import os
-import random
 import sys
 import threading
 from typing import Any
@@ -31,7 +30,6 @@ def fork_hazards(threads_before: int) -> list[str]:
 
 def renew_random_generators() -> None:
     """Give this child its own random numbers: NumPy and PyTorch would repeat the parent's in every attempt."""
-    random.seed()
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None and "numpy.random" in sys.modules:
         numpy.random.seed(int.from_bytes(os.urandom(4), "big"))

@@ -260,6 +260,7 @@ def main() -> None:
     for module in _LOADING:
         importlib.import_module(module)
     sdk_adapter.settle()
+    processes.use_huge_pages()
     Zygote(channel, sdk).serve({"event": "ready", "hazards": [], "seconds": round(time.process_time(), 4)})
 
 
