@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.airflow_api import AirflowApi
 from benchmarks.b04_idle_cost import processes
 from benchmarks.harness import Options
+from benchmarks.soak import finish
 from benchmarks.systems import measured_lite
 
 
@@ -43,13 +43,6 @@ def _postgres(home: Path) -> list[psutil.Process]:
 def _own_and_reaped(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system + times.children_user + times.children_system)
-
-
-def finish(api: AirflowApi, dag_id: str) -> None:
-    """Trigger a run and wait for its end, asking seldom: a request costs as much as an attempt's own share."""
-    path = f"/api/v2/dags/{dag_id}/dagRuns/{api.trigger(dag_id)}"
-    while api.get(path)["state"] in ("queued", "running"):
-        time.sleep(0.5)
 
 
 def main() -> None:

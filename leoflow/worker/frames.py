@@ -18,6 +18,8 @@ import msgspec
 _HEADER = 4
 _READ_SIZE = 256 * 1024
 _HEAD_KEPT = 16
+_READ_AWAY = 4
+"""Up to so many times the limit a message is read away and refused; a longer one is not worth waiting for."""
 _NOT_A_MESSAGE = (
     "the task wrote something to descriptor 0 that is not a message of the Task SDK; "
     "descriptor 0 connects it with its supervisor"
@@ -123,12 +125,12 @@ class FrameChannel:
                 if len(self._buffer) < _HEADER + _HEAD_KEPT:
                     return
                 self._start_reading_away(length)
-                continue
-            if len(self._buffer) < _HEADER + length:
+            elif len(self._buffer) < _HEADER + length:
                 return
-            payload = bytes(self._buffer[_HEADER : _HEADER + length])
-            del self._buffer[: _HEADER + length]
-            self._dispatch(payload)
+            else:
+                payload = bytes(self._buffer[_HEADER : _HEADER + length])
+                del self._buffer[: _HEADER + length]
+                self._dispatch(payload)
 
     def _dispatch(self, payload: bytes) -> None:
         try:
@@ -145,6 +147,10 @@ class FrameChannel:
         request_id = _leading_int(bytes(self._buffer[_HEADER : _HEADER + _HEAD_KEPT]))
         if request_id is None:
             self.close(_NOT_A_MESSAGE)
+            return
+        if length > _READ_AWAY * self._limit:
+            announced = f"the task announced a message of {length:,} bytes and the limit is {self._limit:,}"
+            self.close(f"{announced}; write large data to a file or object store")
             return
         self._discarded_id = request_id
         self._discarded_length = length

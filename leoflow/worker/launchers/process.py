@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 import structlog
 
 from leoflow.errors import LeoflowError
-from leoflow.runtime import control, sdk_adapter
+from leoflow.runtime import control, processes, sdk_adapter
 from leoflow.worker.launchers.base import Ended, LaunchError, LaunchOrder
 from leoflow.worker.launchers.directories import AttemptDirectories
 from leoflow.worker.launchers.environment_variables import clean_environment
 from leoflow.worker.launchers.fork_client import ZygoteClient
+from leoflow.worker.launchers.wear import Wear
 
 T = TypeVar("T")
 
@@ -44,6 +45,7 @@ class _Project:
     client: ZygoteClient
     order_id: str
     output: "asyncio.Task[str]"
+    wear: Wear
     fresh: bool = False
     """True when the project cannot be forked safely: each attempt loads the DAG file itself."""
 
@@ -97,6 +99,7 @@ class ForkServerLauncher:
         self._home = home
         self._environments: dict[str | None, asyncio.Task[_Environment]] = {}
         self._projects: dict[ProjectKey, asyncio.Task[_Project]] = {}
+        self._worn: list[_Project] = []
         self._directories = AttemptDirectories(home / "tmp" / "attempts")
         self._counter = 0
 
@@ -111,6 +114,7 @@ class ForkServerLauncher:
         self._recycle()
         project = await self._project(order)
         client = project.client
+        project.wear.count()
         if project.fresh:
             client = (await self._environment(order.environment_key)).client
         directory = self._directories.take()
@@ -125,10 +129,11 @@ class ForkServerLauncher:
 
     async def close(self) -> None:
         """Close every zygote; whatever they forked is killed."""
-        projects = _started(self._projects.values())
+        projects = [*_started(self._projects.values()), *self._worn]
         environments = _started(self._environments.values())
         self._projects.clear()
         self._environments.clear()
+        self._worn.clear()
         for project in projects:
             project.client.close()
         for environment in environments:
@@ -175,6 +180,7 @@ class ForkServerLauncher:
             python = await self._interpreter_of(key)
         except LeoflowError as error:
             raise LaunchError(f"the project's environment is not available: {error}. {error.hint}") from error
+        processes.hide_memory()  # user code runs as the same user from here on
         sdk_home = self._home / "tmp" / "airflow"
         sdk_home.mkdir(parents=True, exist_ok=True, mode=0o700)
         ours, theirs = control.pair()
@@ -212,9 +218,16 @@ class ForkServerLauncher:
     async def _project(self, order: LaunchOrder) -> _Project:
         key = (order.environment_key, str(order.bundle_path), order.relative_fileloc)
         task = self._projects.get(key)
-        if task is None or _is_over(task):
+        if task is None or _is_over(task) or self._is_worn(task):
             task = self._projects[key] = asyncio.create_task(self._start_project(key))
         return await asyncio.shield(task)
+
+    def _is_worn(self, task: "asyncio.Task[_Project]") -> bool:
+        """Tell whether a fork server is to be replaced; it goes when the attempts that still run have ended."""
+        if not task.done() or not task.result().wear.is_worn or task.result().fresh:
+            return False
+        self._worn.append(task.result())
+        return True
 
     async def _start_project(self, key: ProjectKey) -> _Project:
         environment_key, bundle_path, relative_fileloc = key
@@ -226,7 +239,7 @@ class ForkServerLauncher:
         message = {"op": "project", "id": order_id, "bundle_path": bundle_path, "relative_path": relative_fileloc}
         output = asyncio.create_task(_collect(output_read))
         try:
-            await environment.client.fork(message, (theirs.fileno(), output_write), watch=False)
+            pid = await environment.client.fork(message, (theirs.fileno(), output_write), watch=False)
         except BaseException:
             client.close()
             raise
@@ -247,8 +260,8 @@ class ForkServerLauncher:
         if hello["hazards"]:
             log.info("project is not forked, each attempt loads it", file=relative_fileloc, because=hello["hazards"])
             client.close()
-            return _Project(client, order_id, output, fresh=True)
-        return _Project(client, order_id, output)
+            return _Project(client, order_id, output, Wear(pid), fresh=True)
+        return _Project(client, order_id, output, Wear(pid))
 
     async def _fork(
         self, client: ZygoteClient, message: dict[str, Any], directory: Path, greeting: bytes
@@ -273,7 +286,10 @@ class ForkServerLauncher:
         return ForkedAttempt(client, order_id, pid, ours.detach(), rest, outputs, directory, self._directories)
 
     def _recycle(self) -> None:
-        """Close project zygotes that nothing used for a while, or the longest unused ones above the maximum."""
+        """Close project zygotes that are worn or unused for a while, or the longest unused above the maximum."""
+        for worn in [each for each in self._worn if each.client.running == 0]:
+            worn.client.close()
+            self._worn.remove(worn)
         now = asyncio.get_running_loop().time()
         idle = []
         for key, task in self._projects.items():

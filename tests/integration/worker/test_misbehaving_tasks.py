@@ -126,6 +126,37 @@ async def test_a_corrupt_stream_ends_the_task(harness: Harness, junk: str) -> No
     assert run.state == "failed" and "not a message of the Task SDK" in run.messages("it")
 
 
+async def test_a_message_announced_with_a_gigabyte_ends_the_task_at_once(harness: Harness) -> None:
+    run = await run_one(
+        harness,
+        "announcing",
+        "os.write(0, (1 << 30).to_bytes(4, 'big') + bytes([0x92, 5]) + b'x' * 64); time.sleep(60)",
+    )
+    assert run.state == "failed"
+    assert "announced a message of 1,073,741,824 bytes" in run.messages("it")
+
+
+async def test_a_task_that_forks_and_returns_twice_ends_once(harness: Harness) -> None:
+    run = await run_one(harness, "forking", "os.fork(); return 'both'")
+    assert run.state == "success" and run.tasks["it"].try_number == 1
+    assert run.xcoms[("it", "return_value")] == "both"
+
+
+async def test_killing_every_process_of_the_same_group_and_parent_hurts_nobody_else(harness: Harness) -> None:
+    await harness.register("""
+    with DAG("massacre") as dag:
+        @task(retries=1, retry_delay=timedelta(0))
+        def murderer(ti=None):
+            if ti.try_number == 1:
+                os.kill(os.getppid(), 9)  # its fork server
+                os.killpg(0, 9)
+            return ti.try_number
+        murderer()
+    """)
+    run = await harness.run("massacre")
+    assert run.state == "success"
+
+
 async def test_a_second_report_is_refused(harness: Harness) -> None:
     run = await run_one(
         harness,

@@ -1,12 +1,16 @@
 """User code runs in processes of its own, and its results, errors and logs arrive."""
 
+import ctypes
 import math
+import os
 
 import pytest
 
 from tests.integration.worker.harness import Harness
 
 pytestmark = pytest.mark.anyio
+
+PR_GET_DUMPABLE = 3
 
 
 async def test_values_pass_from_task_to_task(harness: Harness) -> None:
@@ -218,6 +222,27 @@ async def test_user_code_sees_no_secret_of_the_control_plane(harness: Harness, m
     # 0 to 3 are the attempt's own; the last one is the listing itself.
     assert seen["fds"][:-1] == [0, 1, 2, 3]
     assert seen["cwd"].startswith(str(harness.home)) and seen["tmp"].startswith(seen["cwd"])
+
+
+async def test_no_process_a_task_descends_from_shows_it_a_secret(harness: Harness) -> None:
+    await harness.register("""
+    with DAG("ancestors") as dag:
+        @task
+        def names():
+            found, pid = {}, os.getppid()
+            for _ in range(2):  # its project's fork server and that one's parent
+                entries = Path(f"/proc/{pid}/environ").read_bytes().split(bytes(1))
+                found[pid] = sorted(entry.partition(b"=")[0].decode() for entry in entries if entry)
+                pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            return {"servers": found, "worker": pid}
+        names()
+    """)
+    seen = (await harness.run("ancestors")).xcoms[("names", "return_value")]
+    assert seen["worker"] == os.getpid()
+    for names in seen["servers"].values():
+        assert names and not [name for name in names if name.startswith("LEOFLOW_") or name.startswith("PG")]
+    # The worker itself, whose memory holds credentials, is closed to other processes of its user.
+    assert ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0
 
 
 async def test_a_start_message_larger_than_a_socket_arrives_whole(harness: Harness) -> None:
