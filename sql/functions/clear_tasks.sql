@@ -108,7 +108,7 @@ begin
         attempt_id = case when t.state in ('running', 'restarting') then t.attempt_id end,
         max_tries = t.try_number + k.retries,
         ready_key = null, gate_key = null, due_at = null, is_resumed = false, infra_retries = 0, reschedules = 0,
-        scheduled_at = null,
+        scheduled_at = null, expands = k.expands and t.state is distinct from 'running' and t.state is distinct from 'restarting',
         start_date = case when t.state in ('running', 'restarting') then t.start_date end,
         end_date = null
     from unnest(p_instances) as i, leoflow_core.task as k

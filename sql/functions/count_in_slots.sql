@@ -1,4 +1,5 @@
--- Counts final upstreams in the slots of their large joins. Returns the joins whose row must be looked at: a slot
+-- Counts final upstreams in the slots of their large joins; a mapped task's instances share its slots (map_index -1).
+-- Returns the joins whose rows must be looked at: a slot
 -- closed, or a slot saw the first state of a kind that can decide the join's rule early. Those rows are locked here,
 -- so that whoever closes the last slot sees all others (decision 0002).
 -- Locks: slots in key order, then the joins' instances in key order. Callers: propagate.
@@ -57,7 +58,8 @@ begin
     if v_touched is not null then
         perform from unnest(v_touched) as s
         join leoflow_core.task_instance as t
-            on t.run_key = s.run_key and t.task_idx = s.task_idx and t.map_index = s.map_index
+            on t.run_key = s.run_key and t.task_idx = s.task_idx
+        where t.state is null
         order by t.run_key, t.task_idx, t.map_index
         for update of t;
     end if;

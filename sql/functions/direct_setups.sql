@@ -1,7 +1,9 @@
--- How the setups among a task's direct upstreams ended, as {setups, succeeded, skipped}; only the rule
+-- How the setups among an instance's direct upstreams ended, as {setups, succeeded, skipped}; only the rule
 -- all_done_setup_success asks.
 -- Locks: none. Callers: propagate, evaluate_run.
-create or replace function leoflow_core.direct_setups(p_run_key bigint, p_version_key bigint, p_task_idx int)
+create or replace function leoflow_core.direct_setups(
+    p_run_key bigint, p_version_key bigint, p_task_idx int, p_map_index int
+)
 returns int[] language plpgsql stable
 set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
@@ -14,16 +16,20 @@ begin
         from leoflow_core.task_edge as e
         join leoflow_core.task as t on t.version_key = e.version_key and t.task_idx = e.upstream_idx and t.is_setup
         join leoflow_core.task_instance as i on i.run_key = p_run_key and i.task_idx = e.upstream_idx
+            and (not e.is_indexed or i.map_index in (p_map_index, -1))
         where e.version_key = p_version_key and e.downstream_idx = p_task_idx and e.kind = 'd'
     );
 end
 $$;
-comment on function leoflow_core.direct_setups(bigint, bigint, int) is
-'How the setups among a task''s direct upstreams ended.';
+comment on function leoflow_core.direct_setups(bigint, bigint, int, int) is
+'How the setups among an instance''s direct upstreams ended.';
 
--- How many of a task's indirect setups failed and were skipped, as {failed, skipped}.
+-- How many of an instance's indirect setups, and of what it is mapped over, failed and were skipped, as
+-- {failed, skipped}.
 -- Locks: none. Callers: evaluate_run.
-create or replace function leoflow_core.indirect_setups(p_run_key bigint, p_version_key bigint, p_task_idx int)
+create or replace function leoflow_core.indirect_setups(
+    p_run_key bigint, p_version_key bigint, p_task_idx int, p_map_index int
+)
 returns int[] language plpgsql stable
 set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
@@ -35,9 +41,11 @@ begin
         ]::int[]
         from leoflow_core.task_edge as e
         join leoflow_core.task_instance as i on i.run_key = p_run_key and i.task_idx = e.upstream_idx
-        where e.version_key = p_version_key and e.downstream_idx = p_task_idx and e.kind = 's'
+            and (not e.is_indexed or i.map_index in (p_map_index, -1))
+        where e.version_key = p_version_key and e.downstream_idx = p_task_idx
+            and (e.kind = 's' or e.kind = 'm' and i.map_index = -1)
     );
 end
 $$;
-comment on function leoflow_core.indirect_setups(bigint, bigint, int) is
-'How many of a task''s indirect setups failed and were skipped.';
+comment on function leoflow_core.indirect_setups(bigint, bigint, int, int) is
+'How many of an instance''s indirect setups, and of what it is mapped over, failed and were skipped.';

@@ -7,6 +7,7 @@ set enable_hashjoin = on set enable_mergejoin = on set enable_seqscan = on set e
 as $$
 declare
     v_settled leoflow_core.settled[];
+    v_expanding leoflow_core.instance_ref[];
     v_ready int;
     v_more int := 0;
 begin
@@ -14,7 +15,7 @@ begin
     order by t.task_idx, t.map_index for update;
     with d as materialized (
         select
-            t.task_idx, t.map_index,
+            t.task_idx, t.map_index, t.expands,
             leoflow_core.settle_extra(
                 leoflow_core.decide(
                     t.trigger_rule, t.upstreams, t.up_success, t.up_failed, t.up_upstream_failed, t.up_skipped,
@@ -26,9 +27,9 @@ begin
             select
                 -- case keeps these from being called for every row
                 case when t.trigger_rule = 'all_done_setup_success'
-                    then leoflow_core.direct_setups(t.run_key, t.version_key, t.task_idx) end as setups,
+                    then leoflow_core.direct_setups(t.run_key, t.version_key, t.task_idx, t.map_index) end as setups,
                 case when t.extra_left > 0
-                    then leoflow_core.indirect_setups(t.run_key, t.version_key, t.task_idx) end as extra
+                    then leoflow_core.indirect_setups(t.run_key, t.version_key, t.task_idx, t.map_index) end as extra
         ) as s
         where t.run_key = p_run_key and t.state is null
     ),
@@ -42,7 +43,7 @@ begin
             start_date = case when d.decision <> 'scheduled' then clock_timestamp() end
         from d
         where t.run_key = p_run_key and t.task_idx = d.task_idx and t.map_index = d.map_index
-            and d.decision is not null
+            and d.decision is not null and not (d.expands and d.decision = 'scheduled')
         returning
             t.state,
             row(
@@ -52,11 +53,15 @@ begin
     )
     select
         count(*) filter (where u.state = 'scheduled'),
-        array_agg(u.settled) filter (where u.state <> 'scheduled')
-    into v_ready, v_settled
+        array_agg(u.settled) filter (where u.state <> 'scheduled'),
+        (
+            select array_agg((p_run_key, d.task_idx, d.map_index)::leoflow_core.instance_ref)
+            from d where d.expands and d.decision = 'scheduled'
+        )
+    into v_ready, v_settled, v_expanding
     from u;
-    if v_settled is not null then
-        select p.ready into v_more from leoflow_core.propagate(v_settled) as p;
+    if v_settled is not null or v_expanding is not null then
+        select p.ready into v_more from leoflow_core.propagate(v_settled, p_again => v_expanding) as p;
     end if;
     return v_ready + v_more;
 end

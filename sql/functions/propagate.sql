@@ -1,8 +1,10 @@
--- Carries final states downstream: counts them at their successors, makes ready what may run, settles what is skipped
--- or upstream_failed and goes on from there, and ends runs. The caller has already written p_settled.
+-- Carries final states downstream: counts them at their successors, makes ready what may run, expands what is mapped,
+-- settles what is skipped or upstream_failed and goes on from there, and ends runs. The caller has already written
+-- p_settled. p_again: undecided instances to look at although nothing new is known of their upstreams.
 -- Up to p_handoff of the direct successors are handed to p_worker_key already claimed (queue in p_queue_keys; if
 -- limits apply, only in exchange for a token of the same run, pool and size that p_settled gave back).
--- Locks: slots, then successors in key order, level by level, then slots of the run's end, then runs in key order.
+-- Locks: slots, then successors in key order, level by level, each with what expand_tasks locks, then slots of the
+-- run's end, then runs in key order.
 -- Two calls on crossing levels may deadlock: callers retry 40P01.
 -- Callers: finish, evaluate_run, skip_downstream, reap, mark_tasks.
 create or replace function leoflow_core.propagate(
@@ -11,6 +13,7 @@ create or replace function leoflow_core.propagate(
     p_handoff int default 0,
     p_queue_keys int[] default null,
     p_start boolean default true,
+    p_again leoflow_core.instance_ref[] default null,
     out handed leoflow_core.instance_ref[],
     out ready int
 ) language plpgsql
@@ -24,6 +27,9 @@ declare
     v_front leoflow_core.settled[];
     v_next leoflow_core.settled[];
     v_touched leoflow_core.instance_ref[];
+    v_again leoflow_core.instance_ref[] := p_again;
+    v_expanding leoflow_core.instance_ref[];
+    v_expanded record;
     v_handed leoflow_core.instance_ref[];
     v_ready int;
     v_slots boolean;
@@ -32,49 +38,60 @@ begin
     ready := 0;
     select array_agg(f::leoflow_core.settled) filter (where f.has_downstream), bool_or(f.feeds_slots)
     into v_front, v_slots from unnest(p_settled) as f;
-    while v_front is not null loop
+    while v_front is not null or v_again is not null loop
         v_touched := null;
         if v_slots then
             v_touched := leoflow_core.count_in_slots(v_front);
         end if;
         with agg as materialized (
+            -- map_index null: holds for all instances of the task
             select
-                f.run_key, e.downstream_idx as task_idx, -1 as map_index,
+                f.run_key, e.downstream_idx as task_idx,
+                case when e.is_indexed and f.map_index >= 0 then f.map_index end as map_index,
                 count(*) filter (where e.kind = 'd' and f.state = 'success')::int as n_success,
                 count(*) filter (where e.kind = 'd' and f.state = 'failed')::int as n_failed,
                 count(*) filter (where e.kind = 'd' and f.state = 'upstream_failed')::int as n_upstream_failed,
                 count(*) filter (where e.kind = 'd' and f.state = 'skipped')::int as n_skipped,
                 count(*) filter (where e.kind = 'd' and f.state = 'removed')::int as n_removed,
-                count(*) filter (where e.kind = 't' or (e.kind = 's' and f.state in ('success', 'removed')))::int as n_extra,
-                count(*) filter (where e.kind = 's' and f.state in ('failed', 'upstream_failed'))::int as n_extra_failed,
-                count(*) filter (where e.kind = 's' and f.state = 'skipped')::int as n_extra_skipped,
+                count(*) filter (where e.kind = 't' or (e.kind in ('s', 'm') and f.state in ('success', 'removed')))::int
+                    as n_extra,
+                count(*) filter (where e.kind in ('s', 'm') and f.state in ('failed', 'upstream_failed'))::int
+                    as n_extra_failed,
+                count(*) filter (where e.kind in ('s', 'm') and f.state = 'skipped')::int as n_extra_skipped,
                 false as from_slots
             from unnest(v_front) as f
             join leoflow_core.task_edge as e on e.version_key = f.version_key and e.upstream_idx = f.task_idx
-            where not e.is_slotted
-            group by f.run_key, e.downstream_idx
+            where not e.is_slotted and (e.kind <> 'm' or f.map_index = -1)
+            group by f.run_key, e.downstream_idx, case when e.is_indexed and f.map_index >= 0 then f.map_index end
             union all
             select
-                s.run_key, s.task_idx, s.map_index, sum(j.up_success)::int, sum(j.up_failed)::int,
+                s.run_key, s.task_idx, null, sum(j.up_success)::int, sum(j.up_failed)::int,
                 sum(j.up_upstream_failed)::int, sum(j.up_skipped)::int, sum(j.up_removed)::int, 0, 0, 0, true
             from unnest(v_touched) as s
             join leoflow_core.join_counter as j
-                on j.run_key = s.run_key and j.task_idx = s.task_idx and j.map_index = s.map_index
-            group by s.run_key, s.task_idx, s.map_index
+                on j.run_key = s.run_key and j.task_idx = s.task_idx and j.map_index = -1
+            group by s.run_key, s.task_idx
+            union all
+            select a.run_key, a.task_idx, a.map_index, 0, 0, 0, 0, 0, 0, 0, 0, false from unnest(v_again) as a
         ),
         merged as materialized (
             select
-                a.run_key, a.task_idx, a.map_index, sum(a.n_success)::int as n_success, sum(a.n_failed)::int as n_failed,
+                t.run_key, t.task_idx, t.map_index, sum(a.n_success)::int as n_success, sum(a.n_failed)::int as n_failed,
                 sum(a.n_upstream_failed)::int as n_upstream_failed, sum(a.n_skipped)::int as n_skipped,
                 sum(a.n_removed)::int as n_removed, sum(a.n_extra)::int as n_extra,
                 sum(a.n_extra_failed)::int as n_extra_failed, sum(a.n_extra_skipped)::int as n_extra_skipped,
                 bool_or(a.from_slots) as from_slots
-            from agg as a group by a.run_key, a.task_idx, a.map_index
+            from agg as a
+            join leoflow_core.task_instance as t
+                on t.run_key = a.run_key and t.task_idx = a.task_idx
+                    and t.map_index between coalesce(a.map_index, -1) and coalesce(a.map_index, 2147483647)
+            where t.state is null
+            group by t.run_key, t.task_idx, t.map_index
         ),
         locked as materialized (
             select
                 t.run_key, t.task_idx, t.map_index, t.version_key, t.trigger_rule, t.upstreams, t.priority, t.queue_key,
-                t.pool_key, t.pool_slots, t.is_gated, a.n_extra_failed, a.n_extra_skipped,
+                t.pool_key, t.pool_slots, t.is_gated, t.expands, a.n_extra_failed, a.n_extra_skipped,
                 case when a.from_slots then a.n_success else t.up_success + a.n_success end as up_success,
                 case when a.from_slots then a.n_failed else t.up_failed + a.n_failed end as up_failed,
                 case when a.from_slots then a.n_upstream_failed else t.up_upstream_failed + a.n_upstream_failed end
@@ -89,7 +106,7 @@ begin
             order by t.run_key, t.task_idx, t.map_index
             for update of t
         ),
-        decided as materialized (
+        ruled as materialized (
             select
                 l.*,
                 leoflow_core.settle_extra(
@@ -97,13 +114,19 @@ begin
                         l.trigger_rule, l.upstreams, l.up_success, l.up_failed, l.up_upstream_failed, l.up_skipped,
                         l.up_removed, l.map_index, s.setups[1], s.setups[2], s.setups[3]
                     ), l.trigger_rule, l.extra_left, l.n_extra_failed, l.n_extra_skipped
-                ) as decision
+                ) as ruling
             from locked as l
             cross join lateral (
                 -- case keeps this from being called for every row
                 select case when l.trigger_rule = 'all_done_setup_success'
-                    then leoflow_core.direct_setups(l.run_key, l.version_key, l.task_idx) end as setups
+                    then leoflow_core.direct_setups(l.run_key, l.version_key, l.task_idx, l.map_index) end as setups
             ) as s
+        ),
+        decided as materialized (
+            select
+                r.*, r.expands and r.ruling = 'scheduled' as is_expanding,
+                case when not r.expands or r.ruling <> 'scheduled' then r.ruling end as decision
+            from ruled as r
         ),
         freed as materialized (
             select f.run_key, f.pool_key, f.pool_slots, count(*) as n from unnest(v_front) as f
@@ -115,7 +138,8 @@ begin
                 select
                     d.*, coalesce(x.n, 0) as tokens,
                     row_number() over (
-                        partition by d.is_gated, d.run_key, d.pool_key, d.pool_slots order by d.priority desc, d.task_idx
+                        partition by d.is_gated, d.run_key, d.pool_key, d.pool_slots order by d.priority desc, d.task_idx,
+                            d.map_index
                     ) as place
                 from decided as d
                 left join freed as x
@@ -123,7 +147,7 @@ begin
                 where v_handoff > 0 and d.decision = 'scheduled' and d.queue_key = any(p_queue_keys)
             ) as d
             where (not d.is_gated or d.place <= d.tokens) and leoflow_core.may_hand_off(d.run_key, d.version_key, d.task_idx)
-            order by d.priority desc, d.run_key, d.task_idx
+            order by d.priority desc, d.run_key, d.task_idx, d.map_index
             limit v_handoff
         ),
         tokens as (
@@ -157,7 +181,7 @@ begin
             ) as d
             where t.run_key = d.run_key and t.task_idx = d.task_idx and t.map_index = d.map_index
             returning
-                t.run_key, t.task_idx, t.map_index, d.decision, d.is_handed,
+                t.run_key, t.task_idx, t.map_index, d.decision, d.is_handed, d.is_expanding,
                 row(
                     t.run_key, t.version_key, t.task_idx, t.map_index, d.decision, t.queue_key, t.pool_key,
                     t.pool_slots, t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, false
@@ -166,9 +190,17 @@ begin
         select
             array_agg(w.settled) filter (where w.decision <> 'scheduled'),
             array_agg((w.run_key, w.task_idx, w.map_index)::leoflow_core.instance_ref) filter (where w.is_handed),
-            count(*) filter (where w.decision = 'scheduled' and not w.is_handed)
-        into v_next, v_handed, v_ready
+            count(*) filter (where w.decision = 'scheduled' and not w.is_handed),
+            array_agg((w.run_key, w.task_idx, w.map_index)::leoflow_core.instance_ref) filter (where w.is_expanding)
+        into v_next, v_handed, v_ready, v_expanding
         from written as w;
+        v_again := null;
+        if v_expanding is not null then
+            select e.* into v_expanded from leoflow_core.expand_tasks(v_expanding) as e;
+            v_next := v_next || v_expanded.settled;
+            v_again := v_expanded.again;
+            v_ready := v_ready + v_expanded.ready;
+        end if;
         ready := ready + v_ready;
         handed := handed || v_handed;
         v_handoff := 0;
@@ -182,5 +214,6 @@ begin
     perform leoflow_core.count_run_end(v_all);
 end
 $$;
-comment on function leoflow_core.propagate(leoflow_core.settled[], int, int, int[], boolean) is
-'Carries final states downstream and ends runs.';
+comment on function leoflow_core.propagate(
+    leoflow_core.settled[], int, int, int[], boolean, leoflow_core.instance_ref[]
+) is 'Carries final states downstream and ends runs.';

@@ -13,54 +13,62 @@ begin
     -- from now on every instance counts: an operator may have made a successor final before its predecessor
     update leoflow_core.task_instance as t set is_counted = true where t.run_key = p_run_key and not t.is_counted;
 
-    with counts as (
+    with counted as materialized (
+        select c.* from leoflow_core.dag_run as r
+        cross join lateral leoflow_core.count_upstreams(p_run_key, r.version_key, null) as c
+        where r.run_key = p_run_key
+    ),
+    counts as (
         select
             t.task_idx, t.map_index,
-            count(u.run_key) filter (where e.kind = 'd')::int as upstreams,
-            count(*) filter (where e.kind = 'd' and u.state = 'success')::int as n_success,
-            count(*) filter (where e.kind = 'd' and u.state = 'failed')::int as n_failed,
-            count(*) filter (where e.kind = 'd' and u.state = 'upstream_failed')::int as n_upstream_failed,
-            count(*) filter (where e.kind = 'd' and u.state = 'skipped')::int as n_skipped,
-            count(*) filter (where e.kind = 'd' and u.state = 'removed')::int as n_removed,
-            count(*) filter (
-                where (e.kind = 's' and u.state is distinct from 'success' and u.state is distinct from 'removed')
-                    or (e.kind = 't' and not leoflow_core.is_final(u.state))
-            )::int as extra_left
+            coalesce(a.upstreams, 0) + coalesce(b.upstreams, 0) as upstreams,
+            coalesce(a.up_success, 0) + coalesce(b.up_success, 0) as up_success,
+            coalesce(a.up_failed, 0) + coalesce(b.up_failed, 0) as up_failed,
+            coalesce(a.up_upstream_failed, 0) + coalesce(b.up_upstream_failed, 0) as up_upstream_failed,
+            coalesce(a.up_skipped, 0) + coalesce(b.up_skipped, 0) as up_skipped,
+            coalesce(a.up_removed, 0) + coalesce(b.up_removed, 0) as up_removed,
+            coalesce(a.extra_left, 0) + coalesce(b.extra_left, 0) as extra_left
         from leoflow_core.task_instance as t
-        left join leoflow_core.task_edge as e on e.version_key = t.version_key and e.downstream_idx = t.task_idx
-        left join leoflow_core.task_instance as u on u.run_key = p_run_key and u.task_idx = e.upstream_idx
+        left join (select c.* from counted as c where c.map_index is null) as a on a.task_idx = t.task_idx
+        left join (select c.* from counted as c where c.map_index is not null) as b
+            on b.task_idx = t.task_idx and b.map_index = t.map_index
         where t.run_key = p_run_key
-        group by t.task_idx, t.map_index
     )
     update leoflow_core.task_instance as t set
-        upstreams = c.upstreams, up_success = c.n_success, up_failed = c.n_failed,
-        up_upstream_failed = c.n_upstream_failed, up_skipped = c.n_skipped, up_removed = c.n_removed,
+        upstreams = c.upstreams, up_success = c.up_success, up_failed = c.up_failed,
+        up_upstream_failed = c.up_upstream_failed, up_skipped = c.up_skipped, up_removed = c.up_removed,
         extra_left = c.extra_left
     from counts as c
     where t.run_key = p_run_key and t.task_idx = c.task_idx and t.map_index = c.map_index
         and (t.upstreams, t.up_success, t.up_failed, t.up_upstream_failed, t.up_skipped, t.up_removed, t.extra_left)
-            is distinct from (c.upstreams, c.n_success, c.n_failed, c.n_upstream_failed, c.n_skipped, c.n_removed, c.extra_left);
+            is distinct from (
+                c.upstreams, c.up_success, c.up_failed, c.up_upstream_failed, c.up_skipped, c.up_removed, c.extra_left
+            );
 
     insert into leoflow_core.join_counter (
         run_key, task_idx, map_index, slot, waiting, up_success, up_failed, up_upstream_failed, up_skipped, up_removed,
         trigger_rule
     )
     select
-        p_run_key, t.task_idx, t.map_index, leoflow_core.slot_of(u.task_idx, u.map_index),
+        p_run_key, e.downstream_idx, -1, leoflow_core.slot_of(u.task_idx, u.map_index),
         count(*) filter (where not leoflow_core.is_final(u.state)),
         count(*) filter (where u.state = 'success'), count(*) filter (where u.state = 'failed'),
         count(*) filter (where u.state = 'upstream_failed'), count(*) filter (where u.state = 'skipped'),
-        count(*) filter (where u.state = 'removed'), t.trigger_rule
-    from leoflow_core.task_instance as t
-    join leoflow_core.task_edge as e
-        on e.version_key = t.version_key and e.downstream_idx = t.task_idx and e.is_slotted and e.kind = 'd'
+        count(*) filter (where u.state = 'removed'), d.trigger_rule
+    from leoflow_core.dag_run as r
+    join leoflow_core.task_edge as e on e.version_key = r.version_key and e.is_slotted and e.kind = 'd'
+    join leoflow_core.task as d on d.version_key = e.version_key and d.task_idx = e.downstream_idx
     join leoflow_core.task_instance as u on u.run_key = p_run_key and u.task_idx = e.upstream_idx
-    where t.run_key = p_run_key
-    group by t.task_idx, t.map_index, leoflow_core.slot_of(u.task_idx, u.map_index), t.trigger_rule;
+    where r.run_key = p_run_key
+    group by e.downstream_idx, leoflow_core.slot_of(u.task_idx, u.map_index), d.trigger_rule;
 
     select count(*) filter (where not leoflow_core.is_final(t.state)) into v_counted
     from leoflow_core.task_instance as t where t.run_key = p_run_key;
-    if v_counted > leoflow_core.slotting_threshold() then
+    if v_counted > leoflow_core.slotting_threshold() or exists (
+        select from leoflow_core.dag_run as r
+        join leoflow_core.task as k on k.version_key = r.version_key and k.expands
+        where r.run_key = p_run_key
+    ) then
         insert into leoflow_core.join_counter (run_key, task_idx, map_index, slot, waiting, up_failed)
         select
             p_run_key, -1, -1, leoflow_core.slot_of(t.task_idx, t.map_index),

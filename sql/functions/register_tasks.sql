@@ -85,10 +85,19 @@ begin
         perform leoflow_core.register_setup_edges(p_version_key);
     end if;
 
+    insert into leoflow_core.task_group (version_key, group_id, parent_group_id, label, tooltip, is_mapped, spec)
+    select
+        p_version_key, g.spec ->> 'group_id', g.spec ->> 'parent_group_id', g.spec ->> 'label', g.spec ->> 'tooltip',
+        coalesce((g.spec ->> 'is_mapped')::boolean, false), g.spec
+    from jsonb_array_elements(coalesce(p_spec -> 'task_groups', '[]')) as g(spec)
+    where g.spec ->> 'group_id' is not null;
+    perform leoflow_core.register_mapping(p_version_key);
+
     -- is_leaf: Airflow's effective leaf (models/dagrun.py): a teardown downstream does not count.
     with flags as materialized (
         select
-            t.task_idx, t.is_teardown, t.upstream_count, t.extra_count, t.trigger_rule, t.is_mapped,
+            t.task_idx, t.is_teardown, t.upstream_count, t.extra_count, t.trigger_rule,
+            t.map_inputs is not null as is_fanned,
             coalesce((t.spec ->> 'on_failure_fail_dagrun')::boolean, false) as fails_run
         from leoflow_core.task as t where t.version_key = p_version_key
     )
@@ -102,12 +111,13 @@ begin
             and not coalesce(bool_or(e.kind = 'd' and (not d.is_teardown or d.fails_run)), false) as is_leaf,
             -- a downstream that waits for this task alone cannot be final before it
             coalesce(bool_or(
-                e.kind = 'd' and d.upstream_count = 1 and d.extra_count = 0 and d.trigger_rule <> 'always' and not d.is_mapped
+                e.kind = 'd' and d.upstream_count = 1 and d.extra_count = 0 and d.trigger_rule <> 'always'
+                and not (t.is_fanned or d.is_fanned)
             ), false) as is_implied
         from flags as t
         left join leoflow_core.task_edge as e on e.version_key = p_version_key and e.upstream_idx = t.task_idx
         left join flags as d on d.task_idx = e.downstream_idx
-        group by t.task_idx, t.is_teardown, t.fails_run
+        group by t.task_idx, t.is_teardown, t.fails_run, t.is_fanned
     ) as f
     where t.version_key = p_version_key and t.task_idx = f.task_idx;
     if not exists (select from leoflow_core.task as t where t.version_key = p_version_key and t.is_leaf) then
@@ -125,13 +135,6 @@ begin
     cross join lateral jsonb_each(coalesce(nullif(t.spec -> 'xcom_input', 'null'), '{}')) as p(param, slots)
     cross join lateral jsonb_array_elements_text(p.slots) with ordinality as s(task_id, ord)
     join leoflow_core.task as u on u.version_key = p_version_key and u.task_id = s.task_id;
-
-    insert into leoflow_core.task_group (version_key, group_id, parent_group_id, label, tooltip, is_mapped, spec)
-    select
-        p_version_key, g.spec ->> 'group_id', g.spec ->> 'parent_group_id', g.spec ->> 'label', g.spec ->> 'tooltip',
-        coalesce((g.spec ->> 'is_mapped')::boolean, false), g.spec
-    from jsonb_array_elements(coalesce(p_spec -> 'task_groups', '[]')) as g(spec)
-    where g.spec ->> 'group_id' is not null;
 end
 $$;
 comment on function leoflow_core.register_tasks(bigint, jsonb) is 'Turns a spec into rows, once per version.';

@@ -50,17 +50,16 @@ begin
         perform leoflow_core.reject('LF422', format('unknown trigger rule: %s', v_text),
             format('one of %s', array_to_string(enum_range(null::leoflow.trigger_rule), ', ')));
     end if;
-    select t.spec ->> 'task_id' into v_text from jsonb_array_elements(v_tasks) as t(spec)
-    where jsonb_typeof(t.spec -> 'mapping') = 'object' limit 1;
+    select m.id into v_text
+    from (
+        select t.spec ->> 'task_id' as id, t.spec -> 'mapping' as mapping from jsonb_array_elements(v_tasks) as t(spec)
+        union all
+        select g.spec ->> 'group_id', g.spec -> 'mapping'
+        from jsonb_array_elements(coalesce(p_spec -> 'task_groups', '[]')) as g(spec)
+    ) as m
+    where jsonb_typeof(m.mapping) = 'object' and jsonb_typeof(m.mapping -> 'inputs') is distinct from 'array' limit 1;
     if found then
-        perform leoflow_core.reject('LF422', format('task %s is mapped with .expand(), which is not run yet', v_text),
-            'write a list comprehension of task calls: [task(x) for x in values]');
-    end if;
-    select g.spec ->> 'group_id' into v_text from jsonb_array_elements(coalesce(p_spec -> 'task_groups', '[]')) as g(spec)
-    where (g.spec ->> 'is_mapped')::boolean limit 1;
-    if found then
-        perform leoflow_core.reject('LF422', format('task group %s is mapped with .expand(), which is not run yet', v_text),
-            'call the group once per value in a loop');
+        perform leoflow_core.reject('LF422', format('the mapping of %s names no inputs', v_text), 'compile the project again');
     end if;
     select t.spec ->> 'task_id' into v_text from jsonb_array_elements(v_tasks) as t(spec)
     where coalesce((t.spec ->> 'pool_slots')::int, 1) < 1 or coalesce((t.spec ->> 'retries')::int, 0) < 0

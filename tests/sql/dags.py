@@ -1,6 +1,7 @@
 """Small specs and a small worker for tests of the state machine."""
 
 import os
+from math import prod
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -24,6 +25,30 @@ def dag(dag_id: str, tasks: Iterable[dict[str, Any]], **fields: Any) -> dict[str
         "is_paused_upon_creation": False,
         **fields,
     }
+
+
+def literal(length: int) -> dict[str, Any]:
+    """An input of a map: a list written in the DAG file."""
+    return {"type": "literal", "length": length}
+
+
+def result(task_id: str) -> dict[str, Any]:
+    """An input of a map: what a task returned."""
+    return {"type": "xcom", "task_id": task_id, "key": "return_value"}
+
+
+def over(*inputs: dict[str, Any]) -> dict[str, Any]:
+    """The mapping of a task or a group."""
+    lengths = [one["length"] for one in inputs if "length" in one]
+    return {
+        "kind": "expand",
+        "inputs": list(inputs),
+        "length": prod(lengths) if len(lengths) == len(inputs) else None,
+    }
+
+
+def mapped_group(group_id: str, *inputs: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"group_id": group_id, "is_mapped": True, "mapping": over(*inputs), **fields}
 
 
 def chain(dag_id: str, *task_ids: str, **fields: Any) -> dict[str, Any]:
@@ -56,6 +81,16 @@ async def states(conn: Connection, run: CreatedRun) -> dict[str, str | None]:
     return dict(await cursor.fetchall())
 
 
+async def instances(conn: Connection, run: CreatedRun) -> dict[str, str | None]:
+    """States by `task` or `task[map_index]`."""
+    cursor = await conn.execute(
+        "select task_id || case when map_index >= 0 then '[' || map_index || ']' else '' end, state"
+        " from leoflow.task_instances where run_key = %s order by position, map_index",
+        (run.run_key,),
+    )
+    return dict(await cursor.fetchall())
+
+
 async def run_state(conn: Connection, run: CreatedRun) -> str:
     cursor = await conn.execute("select state from leoflow_core.dag_run where run_key = %s", (run.run_key,))
     row = await cursor.fetchone()
@@ -75,25 +110,38 @@ def outcome(attempt: ClaimedAttempt, state: str = "success", **fields: Any) -> O
     return Outcome(attempt.ref, state, xcoms=fields.pop("xcoms", xcoms), **fields)
 
 
+def returned(attempt: ClaimedAttempt, length: int) -> Outcome:
+    """The success of a task that returned a list of this length."""
+    return Outcome(attempt.ref, "success", xcoms=(XComValue("return_value", b"[]", length),))
+
+
+def name_of(attempt: ClaimedAttempt) -> str:
+    return attempt.task_id if attempt.map_index < 0 else f"{attempt.task_id}[{attempt.map_index}]"
+
+
+def _end(attempt: ClaimedAttempt, ends: Mapping[str, str | int]) -> Outcome:
+    end = ends.get(name_of(attempt), ends.get(attempt.task_id, "success"))
+    return returned(attempt, end) if isinstance(end, int) else outcome(attempt, end)
+
+
 async def drain(
     conn: Connection,
     worker: int,
-    ends: Mapping[str, str] | None = None,
+    ends: Mapping[str, str | int] | None = None,
     *,
     batch: int = 100,
     handoff: int = 0,
 ) -> list[str]:
-    """Run everything that is claimable; `ends` says how tasks end, success otherwise. Returns the order of starts."""
+    """Run everything that is claimable. Returns the order of starts.
+
+    `ends` says how tasks or single instances (`t[2]`) end, success otherwise; a number is the length of the list they
+    return.
+    """
     order: list[str] = []
     while claimed := await engine.claim(conn, worker, batch):
         while claimed:
-            order += [one.task_id for one in claimed]
-            result = await engine.finish(
-                conn,
-                worker,
-                [outcome(one, (ends or {}).get(one.task_id, "success")) for one in claimed],
-                handoff=handoff,
-            )
+            order += [name_of(one) for one in claimed]
+            result = await engine.finish(conn, worker, [_end(one, ends or {}) for one in claimed], handoff=handoff)
             assert not result.stale
             claimed = result.handed
     return order

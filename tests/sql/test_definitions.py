@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from leoflow import engine
-from tests.sql.dags import Connection, chain, dag, run_of, scalar, task
+from tests.sql.dags import Connection, literal, over, chain, dag, run_of, scalar, task
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +38,9 @@ async def test_positions_follow_the_edges(connection: Connection) -> None:
         ([task("a", "ghost")], "unknown task: ghost"),
         ([task("a"), task("a")], "used twice: a"),
         ([task("x" * 251)], "1 to 250 characters"),
-        ([task("a") | {"mapping": {"kind": "expand"}}], "task a is mapped"),
+        ([task("a") | {"mapping": {"kind": "expand"}}], "the mapping of a names no inputs"),
+        ([task("a", mapping=over(literal(10_000_000)))], "task a is mapped over more than 100000 values"),
+        ([task("a", mapping=over(literal(1_000), literal(1_000)))], "mapped over more than 100000 values"),
         ([task("")], "1 to 250 characters"),
         ([task("a", trigger_rule="sometimes")], "unknown trigger rule: sometimes"),
         ([task("a", pool_slots=0)], "out of range in task a"),
