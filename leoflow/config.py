@@ -81,6 +81,9 @@ class WorkerSettings(Section):
         10 * 1024 * 1024, ge=1024, description="Bytes of log kept of one attempt; what follows is dropped."
     )
     xcom_limit_bytes: int = Field(64 * 1024 * 1024, ge=1024, description="Bytes of JSON one XCom may have.")
+    max_map_length: int = Field(
+        1024, ge=1, description="Values a task may return for tasks that are mapped over them (`.expand()`)."
+    )
     frame_limit_bytes: int = Field(
         80 * 1024 * 1024, ge=1024, description="Bytes of one message between an attempt and its worker."
     )

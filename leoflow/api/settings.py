@@ -22,6 +22,7 @@ class ApiSettings:
         cli_token_seconds: life of a token from `/auth/token/cli`.
         auto_refresh_seconds: how often the UI polls while something runs.
         xcom_limit_bytes: the largest XCom a task may push over the execution API.
+        max_map_length: how many values it may push there for tasks mapped over them.
     """
 
     home: Path
@@ -34,6 +35,7 @@ class ApiSettings:
     cli_token_seconds: int = DAY_SECONDS
     auto_refresh_seconds: int = 3
     xcom_limit_bytes: int = 64 * 1024 * 1024
+    max_map_length: int = 1024
 
     @property
     def signs_in_locally(self) -> bool:

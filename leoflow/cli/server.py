@@ -35,6 +35,7 @@ def server(
                 host=settings.host,
                 ui_directory=ui,
                 xcom_limit_bytes=settings.worker.xcom_limit_bytes,
+                max_map_length=settings.worker.max_map_length,
             )
             await serve(create_app(pool, api), bound, asyncio.Event())
 

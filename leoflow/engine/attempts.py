@@ -189,12 +189,25 @@ async def xcom_values(
     return [(row[0], row[1], row[2], bytes(row[3])) for row in found]
 
 
-async def skip_downstream(conn: Connection, attempt: AttemptRef, task_ids: Sequence[str]) -> bool:
-    """A running branch skips successors that have not started. False: the attempt lost its place."""
+async def skip_downstream(conn: Connection, attempt: AttemptRef, tasks: Sequence[tuple[str, int]]) -> bool:
+    """A running branch skips successors that have not started. False: the attempt lost its place.
+
+    Args:
+        conn: autocommit connection.
+        attempt: the branch.
+        tasks: task ids with map indexes; a negative one means every instance of the task.
+    """
     done: bool = await rows.value(
         conn,
-        "select leoflow_core.skip_downstream(%s, %s, %s, %s, %s)",
-        (attempt.run_key, attempt.task_idx, attempt.map_index, attempt.attempt_id, list(task_ids)),
+        "select leoflow_core.skip_downstream(%s, %s, %s, %s, %s, %s)",
+        (
+            attempt.run_key,
+            attempt.task_idx,
+            attempt.map_index,
+            attempt.attempt_id,
+            [task_id for task_id, _ in tasks],
+            [map_index if map_index >= 0 else None for _, map_index in tasks],
+        ),
     )
     return done
 

@@ -24,6 +24,7 @@ class Limits:
     """Bounds on what one attempt may store."""
 
     xcom_bytes: int = 64 * 1024 * 1024
+    map_length: int = 1024
 
 
 class Secrecy(Protocol):

@@ -102,7 +102,7 @@ async def skip_downstream(store: Store, attempt: AttemptContext, message: Messag
     Raises:
         FaultError: the attempt is no longer current.
     """
-    tasks = [task if isinstance(task, str) else task[0] for task in message["tasks"]]
+    tasks = [(task, -1) if isinstance(task, str) else (task[0], task[1]) for task in message["tasks"]]
     async with store.pool.connection() as connection:
         done = await engine.skip_downstream(connection, attempt.claimed.ref, tasks)
         await engine.wake_workers(connection)
@@ -113,7 +113,9 @@ async def skip_downstream(store: Store, attempt: AttemptContext, message: Messag
 
 async def count_task_instances(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
     """Return how many instances match Airflow's filters."""
-    return {"type": "TICount", "count": len(await _instances(store, message, states=message.get("states")))}
+    query = queries.load("execution").task_instance_count
+    row = await store.row(query, _criteria(message, message.get("states")))
+    return {"type": "TICount", "count": row[0] if row else 0}
 
 
 async def get_task_states(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
@@ -161,14 +163,15 @@ async def get_previous_instance(store: Store, _attempt: AttemptContext, message:
 
 
 async def _instances(store: Store, message: Message, states: list[str] | None = None) -> list[Any]:
+    return await store.rows(queries.load("execution").task_instances, _criteria(message, states))
+
+
+def _criteria(message: Message, states: list[str] | None) -> dict[str, Any]:
     names = ("run_ids", "logical_dates", "task_ids", "task_group_id")
     map_index = message.get("map_index")
-    return await store.rows(
-        queries.load("execution").task_instances,
-        {
-            "dag_id": message["dag_id"],
-            **{name: message.get(name) or None for name in names},
-            "map_index": map_index if map_index is not None and map_index >= 0 else None,
-            "states": states or None,
-        },
-    )
+    return {
+        "dag_id": message["dag_id"],
+        **{name: message.get(name) or None for name in names},
+        "map_index": map_index if map_index is not None and map_index >= 0 else None,
+        "states": states or None,
+    }

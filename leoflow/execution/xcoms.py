@@ -13,6 +13,8 @@ from leoflow.execution.faults import FaultError, refused
 
 RETURN_KEY = "return_value"
 _IN_THREAD_ABOVE = 256 * 1024
+_WINDOW_BYTES = 1024 * 1024
+_WINDOW_VALUES = 1000
 
 
 def hold_return_value(store: Store, attempt: AttemptContext, message: Message) -> Reply:
@@ -76,12 +78,15 @@ async def get_item(store: Store, _attempt: AttemptContext, message: Message) -> 
     Raises:
         FaultError: XCOM_NOT_FOUND beyond the ends; the SDK turns it into IndexError.
     """
-    found = await _values_of_task(store, message)
     offset = message["offset"]
-    if not -len(found) <= offset < len(found):
+    row = await store.row(
+        queries.load("execution").xcom_at_offset,
+        {**_address(message), "offset": offset if offset >= 0 else -1 - offset, "backwards": offset < 0},
+    )
+    if row is None:
         detail = {name: message[name] for name in ("dag_id", "run_id", "task_id", "key", "offset")}
         raise FaultError("XCOM_NOT_FOUND", detail, expected=True)
-    return {"type": "XComSequenceIndexResult", "root": values.decode(found[offset])}
+    return {"type": "XComSequenceIndexResult", "root": values.decode(row[0])}
 
 
 async def get_slice(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
@@ -89,6 +94,15 @@ async def get_slice(store: Store, _attempt: AttemptContext, message: Message) ->
     found = await _values_of_task(store, message)
     chosen = found[slice(message.get("start"), message.get("stop"), message.get("step"))]
     return {"type": "XComSequenceSliceResult", "root": [values.decode(value) for value in chosen]}
+
+
+async def get_window(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
+    """Return values from an offset on, as many as fit into one answer but at least one if there is one."""
+    rows = await store.rows(
+        queries.load("execution").xcom_window,
+        {**_address(message), "offset": message["offset"], "bytes": _WINDOW_BYTES, "limit": _WINDOW_VALUES},
+    )
+    return {"type": "XComSequenceSliceResult", "root": [values.decode(row[0]) for row in rows]}
 
 
 async def delete_xcom(store: Store, attempt: AttemptContext, message: Message) -> Reply:
@@ -143,7 +157,16 @@ def _encoded(store: Store, message: Message) -> XComValue:
     except ValueError as error:
         raise refused(f"XCom {message['key']!r}: {error}") from error
     length = message.get("mapped_length")
-    return XComValue(message["key"], data, length if length is not None and length >= 0 else None)
+    if length is None or length < 0:
+        return XComValue(message["key"], data)
+    if length > store.limits.map_length:
+        text = (
+            f"pushed value is too large to map as a downstream's dependency: it has {length:,} items and "
+            f"max_map_length is {store.limits.map_length:,}; return fewer, larger items, "
+            "or raise LEOFLOW_WORKER__MAX_MAP_LENGTH"
+        )
+        raise refused(text, 400, reason="unmappable_return_value_length")
+    return XComValue(message["key"], data, length)
 
 
 def _may_be_prefetched(attempt: AttemptContext, message: Message) -> bool:

@@ -100,6 +100,7 @@ async def _serve(
         ui_directory=ui,
         lite=True,
         xcom_limit_bytes=settings.worker.xcom_limit_bytes,
+        max_map_length=settings.worker.max_map_length,
     )
     app = create_app(pool, api)
     worker = LocalWorker(settings, pool, dsn, interpreters)

@@ -32,7 +32,10 @@ _WARM_UP = "leoflow_warm_up"
 _PREPARED_DAGS = 16
 
 REDUCE_INPUTS = "LeoflowReduceInputs"
-"""Our one message beside the SDK's: asks for all return values a task's list parameters are made of."""
+"""A message of our own beside the SDK's: asks for all return values a task's list parameters are made of."""
+
+XCOM_WINDOW = "LeoflowXComWindow"
+"""Another one: asks for many values of a mapped task at once, from an offset on."""
 
 
 def sdk_environment(home: str) -> dict[str, str]:
@@ -77,17 +80,24 @@ class _CachedComms:
 
 
 def _with_reduce_inputs(comms: Any) -> Any:
-    """Return a `CommsDecoder` that fetches all inputs of a reduce task in one message of our own.
+    """Return a `CommsDecoder` that fetches what a reduce task reads in few messages of our own.
 
-    The SDK asks for the elements of a list one by one; ten thousand round trips become one.
+    The SDK asks for the elements of a list, and of a mapped task's results, one by one; ten thousand round trips
+    become one, or ten.
     """
 
     class Comms(comms.CommsDecoder):  # type: ignore[misc]
         reduce_of: Any = None
         """dag_id and run_id of an attempt that has list parameters made of task calls."""
         _inputs: Any = None
+        _window: Any = None
+        """What is being read one after the other: its address, the offset of the first value held, the values."""
 
         def send(self, msg: Any) -> Any:
+            if type(msg) is comms.GetXComSequenceItem and msg.offset >= 0:
+                found = self._from_window(msg)
+                if found is not None:
+                    return comms.XComSequenceIndexResult.model_construct(root=found[0])
             if self.reduce_of is not None and type(msg) is comms.GetXCom and self._is_input(msg):
                 if self._inputs is None:
                     self._inputs = self._fetch_inputs()
@@ -104,10 +114,25 @@ def _with_reduce_inputs(comms: Any) -> Any:
             )
 
         def _fetch_inputs(self) -> Any:
-            frame = comms._RequestFrame(id=next(self.id_counter), body={"type": REDUCE_INPUTS}).as_bytes()
+            return self._ask({"type": REDUCE_INPUTS}).get("values", {})
+
+        def _from_window(self, msg: Any) -> Any:
+            """Return the value in a list of one, or None when the SDK is to ask for it itself."""
+            address = {name: getattr(msg, name) for name in ("dag_id", "run_id", "task_id", "key")}
+            known, first, values = self._window or (None, 0, [])
+            if known != address or not first <= msg.offset < first + len(values):
+                if known != address and msg.offset != 0:
+                    return None
+                first = msg.offset
+                values = self._ask({"type": XCOM_WINDOW, "offset": first, **address}).get("root", [])
+                self._window = (address, first, values)
+            return values[msg.offset - first : msg.offset - first + 1] or None
+
+        def _ask(self, body: Any) -> Any:
+            frame = comms._RequestFrame(id=next(self.id_counter), body=body).as_bytes()
             with self._thread_lock:
                 self.socket.sendall(frame)
-                return (self._read_frame().body or {}).get("values", {})
+                return self._read_frame().body or {}
 
     return Comms
 

@@ -18,10 +18,10 @@ from leoflow.db import retry_transient
 from leoflow.execution import task_instances, xcoms
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
-from leoflow.execution.operations import OPERATIONS
+from leoflow.execution.operations import OPERATIONS, Operation
 from leoflow.execution.outcomes import TERMINAL, Outcome, outcome_of, without_triggerer
 from leoflow.execution.task_instances import Rendered
-from leoflow.runtime.sdk_adapter import REDUCE_INPUTS
+from leoflow.runtime.sdk_adapter import REDUCE_INPUTS, XCOM_WINDOW
 from leoflow.worker.endings import explain
 from leoflow.worker.frames import FrameChannel
 from leoflow.worker.launchers.base import AttemptProcess, Ended, Launcher, LaunchError, LaunchOrder
@@ -273,8 +273,10 @@ class Session:
                 self._answer(request_id, xcoms.hold_return_value(self._store, self.attempt, message))
             elif kind == REDUCE_INPUTS:
                 self._spawn(self._answer_reduce_inputs(request_id))
+            elif kind == XCOM_WINDOW:
+                self._spawn(self._operate(request_id, kind, message, xcoms.get_window))
             elif kind in OPERATIONS:
-                self._spawn(self._operate(request_id, kind, message))
+                self._spawn(self._operate(request_id, kind, message, OPERATIONS[kind]))
             else:
                 raise refused(f"Leoflow does not know the message {kind!r} of this Task SDK")
         except FaultError as fault:
@@ -285,9 +287,9 @@ class Session:
     def _may_hold(self, message: Message) -> bool:
         return self._report is None and self.attempt.is_own(message)
 
-    async def _operate(self, request_id: int, kind: str, message: Message) -> None:
+    async def _operate(self, request_id: int, kind: str, message: Message, operation: Operation) -> None:
         try:
-            reply = await retry_transient(lambda: OPERATIONS[kind](self._store, self.attempt, message))
+            reply = await retry_transient(lambda: operation(self._store, self.attempt, message))
             self._answer(request_id, reply)
         except FaultError as fault:
             self._refuse(request_id, fault)

@@ -59,7 +59,9 @@ class Worker:
         self._queues = queues
         self._slots = settings.slots or default_slots()
         self._store = Store(
-            pool, SecretBox.load_or_create(settings.home), Limits(xcom_bytes=settings.worker.xcom_limit_bytes)
+            pool,
+            SecretBox.load_or_create(settings.home),
+            Limits(settings.worker.xcom_limit_bytes, settings.worker.max_map_length),
         )
         self._task_settings = TaskSettingsCache(self._store)
         self._sessions: dict[str, Session] = {}

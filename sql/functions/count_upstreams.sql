@@ -1,6 +1,6 @@
 -- Counts the upstream instances of tasks of a run by state, from the instances themselves. Rows with map_index null
 -- hold for every instance of the task, the others for that one alone: add them up. p_task_idxs null: all tasks.
--- extra_left, extra_failed, extra_skipped: implied upstreams (edges of kind s, t, m).
+-- Instances a map has no more (removed) are no upstreams. extra_left, extra_failed, extra_skipped: implied upstreams (edges of kind s, t, m).
 -- Locks: none; the caller makes sure that none of them ends meanwhile. Callers: expand_task, recount_run.
 create or replace function leoflow_core.count_upstreams(p_run_key bigint, p_version_key bigint, p_task_idxs int[])
 returns table (
@@ -27,7 +27,9 @@ begin
         count(*) filter (where e.kind in ('s', 'm') and u.state in ('failed', 'upstream_failed'))::int,
         count(*) filter (where e.kind in ('s', 'm') and u.state = 'skipped')::int
     from leoflow_core.task_edge as e
-    join leoflow_core.task_instance as u on u.run_key = p_run_key and u.task_idx = e.upstream_idx
+    join leoflow_core.task as k on k.version_key = e.version_key and k.task_idx = e.upstream_idx
+    join leoflow_core.task_instance as u
+        on u.run_key = p_run_key and u.task_idx = e.upstream_idx and (u.state is distinct from 'removed' or not k.expands)
     cross join lateral (select case when e.is_indexed and u.map_index >= 0 then u.map_index end as map_index) as i
     where e.version_key = p_version_key and (p_task_idxs is null or e.downstream_idx = any(p_task_idxs))
         and (e.kind <> 'm' or u.map_index = -1)

@@ -218,8 +218,9 @@ $$;
 comment on function leoflow_core.expand_to_none(leoflow_core.task_instance, leoflow_core.task, int[], numeric) is
 'Ends or releases instances whose map gives no instances.';
 
--- Makes waiting instances removed whose map index is beyond the map's length, and drops their XComs.
--- Locks: those instances. Callers: expand_task, expand_to_none.
+-- Makes waiting instances removed whose map index is beyond the map's length, and drops their XComs. What they settle
+-- has no state: they are no upstreams any more. (Airflow goes on counting them, and a run whose map shrank deadlocks.)
+-- Locks: those instances, then their successors in key order. Callers: expand_task, expand_to_none.
 create or replace function leoflow_core.remove_surplus(p_run_key bigint, p_task_idx int, p_length int)
 returns leoflow_core.settled[] language plpgsql
 set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
@@ -234,12 +235,13 @@ begin
             state = 'removed', expands = false, start_date = clock_timestamp(), end_date = clock_timestamp()
         where t.run_key = p_run_key and t.task_idx = p_task_idx and t.map_index >= p_length and t.state is null
         returning row(
-            t.run_key, t.version_key, t.task_idx, t.map_index, t.state, t.queue_key, t.pool_key, t.pool_slots,
+            t.run_key, t.version_key, t.task_idx, t.map_index, null, t.queue_key, t.pool_key, t.pool_slots,
             t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, false
         )::leoflow_core.settled as settled
     )
     select array_agg(w.settled) into v_settled from written as w;
     if v_settled is not null then
+        perform leoflow_core.shrink_joins(v_settled);
         delete from leoflow_core.xcom as x
         where x.run_key = p_run_key and x.task_idx = p_task_idx and x.map_index >= p_length;
     end if;

@@ -95,3 +95,39 @@ create or replace function leoflow_core.more_per_slot(
 $$;
 comment on function leoflow_core.more_per_slot(leoflow_core.instance_ref[], int, int) is
 'How many more instances each slot waits for after a task grew.';
+
+-- Takes removed instances of a mapped task out of their successors' counters.
+-- Locks: successors' instances in key order. Callers: remove_surplus.
+create or replace function leoflow_core.shrink_joins(p_removed leoflow_core.settled[]) returns void language plpgsql
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+begin
+    with change as materialized (
+        select
+            r.run_key, e.downstream_idx, case when e.is_indexed then r.map_index end as map_index,
+            count(*) filter (where e.kind = 'd')::int as upstreams, count(*) filter (where e.kind <> 'd')::int as extra
+        from unnest(p_removed) as r
+        join leoflow_core.task_edge as e on e.version_key = r.version_key and e.upstream_idx = r.task_idx and e.kind <> 'm'
+        group by r.run_key, e.downstream_idx, case when e.is_indexed then r.map_index end
+    ),
+    locked as materialized (
+        select t.run_key, t.task_idx, t.map_index, c.upstreams, c.extra
+        from change as c
+        join leoflow_core.task_instance as t
+            on t.run_key = c.run_key and t.task_idx = c.downstream_idx
+                and t.map_index between coalesce(c.map_index, -1) and coalesce(c.map_index, 2147483647)
+        where t.state is null
+        order by t.run_key, t.task_idx, t.map_index
+        for update of t
+    )
+    update leoflow_core.task_instance as t set upstreams = t.upstreams - l.upstreams, extra_left = t.extra_left - l.extra
+    from (
+        select l.run_key, l.task_idx, l.map_index, sum(l.upstreams)::int as upstreams, sum(l.extra)::int as extra
+        from locked as l group by l.run_key, l.task_idx, l.map_index
+    ) as l
+    where t.run_key = l.run_key and t.task_idx = l.task_idx and t.map_index = l.map_index;
+end
+$$;
+comment on function leoflow_core.shrink_joins(leoflow_core.settled[]) is
+'Takes removed instances of a mapped task out of their successors'' counters.';

@@ -53,7 +53,7 @@ begin
                 count(*) filter (where e.kind = 'd' and f.state = 'upstream_failed')::int as n_upstream_failed,
                 count(*) filter (where e.kind = 'd' and f.state = 'skipped')::int as n_skipped,
                 count(*) filter (where e.kind = 'd' and f.state = 'removed')::int as n_removed,
-                count(*) filter (where e.kind = 't' or (e.kind in ('s', 'm') and f.state in ('success', 'removed')))::int
+                count(*) filter (where (e.kind = 't' and f.state is not null) or (e.kind in ('s', 'm') and f.state in ('success', 'removed')))::int
                     as n_extra,
                 count(*) filter (where e.kind in ('s', 'm') and f.state in ('failed', 'upstream_failed'))::int
                     as n_extra_failed,

@@ -58,7 +58,9 @@ begin
     from leoflow_core.dag_run as r
     join leoflow_core.task_edge as e on e.version_key = r.version_key and e.is_slotted and e.kind = 'd'
     join leoflow_core.task as d on d.version_key = e.version_key and d.task_idx = e.downstream_idx
-    join leoflow_core.task_instance as u on u.run_key = p_run_key and u.task_idx = e.upstream_idx
+    join leoflow_core.task as k on k.version_key = e.version_key and k.task_idx = e.upstream_idx
+    join leoflow_core.task_instance as u
+        on u.run_key = p_run_key and u.task_idx = e.upstream_idx and (u.state is distinct from 'removed' or not k.expands)
     where r.run_key = p_run_key
     group by e.downstream_idx, leoflow_core.slot_of(u.task_idx, u.map_index), d.trigger_rule;
 

@@ -41,6 +41,40 @@ join leoflow_core.xcom
 where dag.dag_id = %(dag_id)s
 order by xcom.map_index;
 
+-- name: xcom_at_offset
+-- The value at a position in map order, or from the end.
+select xcom.value
+from leoflow_core.dag
+join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key and dag_run.run_id = %(run_id)s
+join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
+join leoflow_core.xcom
+    on xcom.run_key = dag_run.run_key and xcom.task_idx = task.task_idx and xcom.key = %(key)s
+where dag.dag_id = %(dag_id)s
+order by case when %(backwards)s then -xcom.map_index else xcom.map_index end
+offset %(offset)s
+limit 1;
+
+-- name: xcom_window
+-- Values in map order from a position on, while they stay within a number of bytes; always the first one.
+select chosen.value
+from (
+    select one.value, one.map_index, sum(octet_length(one.value)) over (order by one.map_index) as total
+    from (
+        select xcom.value, xcom.map_index
+        from leoflow_core.dag
+        join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key and dag_run.run_id = %(run_id)s
+        join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
+        join leoflow_core.xcom
+            on xcom.run_key = dag_run.run_key and xcom.task_idx = task.task_idx and xcom.key = %(key)s
+        where dag.dag_id = %(dag_id)s
+        order by xcom.map_index
+        offset %(offset)s
+        limit %(limit)s
+    ) as one
+) as chosen
+where chosen.total <= %(bytes)s or chosen.total = octet_length(chosen.value)
+order by chosen.map_index;
+
 -- name: xcom_count
 select count(*)
 from leoflow_core.dag
@@ -219,6 +253,29 @@ where
         or coalesce(task_instance.state::text, 'null') = any(%(states)s::text[])
     )
 order by task.task_id, task_instance.map_index;
+
+-- name: task_instance_count
+-- How many instances of a DAG match Airflow's filters.
+select count(*)
+from leoflow_core.dag
+join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
+join leoflow_core.task_instance on task_instance.run_key = dag_run.run_key
+join leoflow_core.task
+    on task.version_key = task_instance.version_key and task.task_idx = task_instance.task_idx
+where
+    dag.dag_id = %(dag_id)s
+    and (%(run_ids)s::text[] is null or dag_run.run_id = any(%(run_ids)s::text[]))
+    and (%(logical_dates)s::timestamptz[] is null or dag_run.logical_date = any(%(logical_dates)s::timestamptz[]))
+    and (%(task_ids)s::text[] is null or task.task_id = any(%(task_ids)s::text[]))
+    and (%(map_index)s::int is null or task_instance.map_index = %(map_index)s)
+    and (
+        %(task_group_id)s::text is null or task.group_id = %(task_group_id)s
+        or starts_with(task.group_id, %(task_group_id)s || '.')
+    )
+    and (
+        %(states)s::text[] is null
+        or coalesce(task_instance.state::text, 'null') = any(%(states)s::text[])
+    );
 
 -- name: previous_task_instance
 select

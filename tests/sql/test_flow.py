@@ -302,7 +302,7 @@ async def test_a_branch_skips_what_it_did_not_choose(connection: Connection) -> 
         ),
     )
     (pick,) = await engine.claim(connection, worker, 1)
-    assert await engine.skip_downstream(connection, pick.ref, ["right"])
+    assert await engine.skip_downstream(connection, pick.ref, [("right", -1)])
     assert (await states(connection, run))["deep"] == "skipped"
     await engine.finish(connection, worker, [outcome(pick)])
     assert await drain(connection, worker) == ["left", "join"]
@@ -317,11 +317,11 @@ async def test_a_short_circuit_that_skips_everything_ends_the_run_only_with_itse
     names = [f"t{i}" for i in range(width)]
     run = await run_of(connection, dag("d", [task("gate"), *(task(name, "gate") for name in names)]))
     (gate,) = await engine.claim(connection, worker, 1)
-    await engine.skip_downstream(connection, gate.ref, names)
+    await engine.skip_downstream(connection, gate.ref, [(name, -1) for name in names])
     assert await run_state(connection, run) == "running"
     await engine.finish(connection, worker, [outcome(gate)])
     assert await run_state(connection, run) == "success"
-    assert not await engine.skip_downstream(connection, engine.AttemptRef(run.run_key, 0, -1, uuid4()), names)
+    assert not await engine.skip_downstream(connection, engine.AttemptRef(run.run_key, 0, -1, uuid4()), [])
 
 
 async def test_fail_fast_stops_the_rest(connection: Connection) -> None:

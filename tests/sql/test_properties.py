@@ -180,7 +180,7 @@ class Both:
             return
         names = self.data.draw(st.sets(st.sampled_from(below), min_size=1))
         lives = self.model.instances[attempt.task_id].state == "running" and not self.was_replaced(attempt)
-        assert await engine.skip_downstream(self.conn, attempt.ref, sorted(names)) == lives
+        assert await engine.skip_downstream(self.conn, attempt.ref, [(name, -1) for name in sorted(names)]) == lives
         if lives:
             self.model.skip(names)
 

@@ -22,7 +22,7 @@ def install(app: FastAPI, pool: Pool, settings: ApiSettings) -> None:
     """Serve the API below `/execution`. It describes itself to Airflow's clients only, so `/openapi.json` omits it."""
     secret_box = SecretBox.load_or_create(settings.home)
     app.state.leoflow_execution = ExecutionState(
-        Store(pool, secret_box, Limits(xcom_bytes=settings.xcom_limit_bytes)),
+        Store(pool, secret_box, Limits(settings.xcom_limit_bytes, settings.max_map_length)),
         AttemptTokens(load_or_create_secret(settings.home)),
     )
     api = APIRouter(prefix="/execution", include_in_schema=False)

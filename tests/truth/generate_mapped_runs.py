@@ -1,0 +1,134 @@
+"""Run the DAGs of `dags/mapped.py` with Airflow 3.2.2's own scheduling decisions and note how they end.
+
+Run in an environment of its own with `apache-airflow==3.2.2`; the output is committed:
+
+    python tests/truth/generate_mapped_runs.py tests/truth/mapped_runs.json
+
+The scheduler's loop is `DagRun.update_state` over a database; tasks run one after the other in this process. Each DAG
+has an entry `{"state": …, "instances": {"task[map_index]": state}, "values": {"task[map_index]": return value}}`.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HOME = tempfile.mkdtemp()
+DAGS = Path(__file__).resolve().parent / "dags"
+os.environ |= {
+    "AIRFLOW_HOME": HOME,
+    "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+}
+
+from airflow.utils.db import initdb
+
+ROUNDS = 60
+
+
+def name_of(one: Any) -> str:
+    return one.task_id if one.map_index < 0 else f"{one.task_id}[{one.map_index}]"
+
+
+def drive(dag: Any, run: Any, session: Any) -> None:
+    """Go round as the scheduler does, until the run ends."""
+    from airflow.sdk.definitions.dag import _run_task
+    from airflow.utils.state import DagRunState, TaskInstanceState
+
+    for _ in range(ROUNDS):
+        session.expire_all()
+        ready, _ = run.update_state(session=session, execute_callbacks=False)
+        for one in ready:
+            one.try_number += 1
+            one.state = TaskInstanceState.SCHEDULED
+        session.commit()
+        if run.state != DagRunState.RUNNING:
+            return
+        waiting = run.get_task_instances(session=session, state=[TaskInstanceState.SCHEDULED])
+        for task_id, map_index in [(one.task_id, one.map_index) for one in waiting]:
+            session.expire_all()
+            one = run.get_task_instance(task_id, session=session, map_index=map_index)
+            if one.state != TaskInstanceState.SCHEDULED:
+                continue  # skipped or failed by one before it
+            try:
+                _run_task(ti=one, task=dag.task_dict[one.task_id])
+            except Exception as error:
+                print("cannot run", dag.dag_id, name_of(one), repr(error)[:200], file=sys.stderr)
+            session.commit()
+    print("does not end:", dag.dag_id, file=sys.stderr)
+
+
+def outcome(dag: Any, session: Any) -> dict[str, Any]:
+    """Run one DAG; those named `_again` twice."""
+    from airflow._shared.timezones import timezone
+    from airflow.models.dagrun import DagRun, get_or_create_dagrun
+    from airflow.models.taskinstance import clear_task_instances
+    from airflow.models.xcom import XComModel
+    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+
+    scheduled = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    now = timezone.utcnow()
+    run = get_or_create_dagrun(
+        dag=scheduled,
+        start_date=now,
+        logical_date=now,
+        data_interval=None,
+        run_after=now,
+        run_id=DagRun.generate_run_id(run_type=DagRunType.MANUAL, logical_date=now, run_after=now),
+        session=session,
+        conf=None,
+        triggered_by=DagRunTriggeredByType.TEST,
+        triggering_user_name="truth",
+    )
+    drive(dag, run, session)
+    if dag.dag_id.endswith("_again"):
+        clear_task_instances(run.get_task_instances(session=session), session)
+        run.set_state(DagRunState.RUNNING)
+        session.commit()
+        drive(dag, run, session)
+    found = sorted(run.get_task_instances(session=session), key=lambda one: (one.task_id, one.map_index))
+    values = session.query(XComModel).filter(XComModel.run_id == run.run_id, XComModel.key == "return_value").all()
+    return {
+        "state": str(run.state),
+        "instances": {name_of(one): one.state and str(one.state) for one in found},
+        "values": {name_of(one): one.value for one in sorted(values, key=lambda one: (one.task_id, one.map_index))},
+    }
+
+
+def main() -> None:
+    """Write one entry per DAG."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        initdb(session)
+    with create_session() as session:
+        manager = DagBundlesManager()
+        manager.sync_bundles_to_db(session=session)
+        session.commit()
+        bundle = next(iter(manager.get_all_dag_bundles()))
+        bundle.initialize()
+        bag = BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+        assert not bag.import_errors, bag.import_errors
+        sync_bag_to_db(bag, bundle.name, bundle.version)
+        session.commit()
+        only = sys.argv[2:]
+        rows = {}
+        for dag_id in sorted(bag.dags):
+            if not only or dag_id in only:
+                print(dag_id, file=sys.stderr)
+                rows[dag_id] = outcome(bag.dags[dag_id], session)
+    lines = [f"{json.dumps(dag_id)}: {json.dumps(row)}" for dag_id, row in rows.items()]
+    # Airflow logs to standard output, so the data goes to a named file.
+    Path(sys.argv[1]).write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
