@@ -8,15 +8,17 @@ as $$
 #variable_conflict use_column
 declare
     v_counted int;
+    v_version_key bigint;
+    v_expanding int[];
 begin
+    select r.version_key into v_version_key from leoflow_core.dag_run as r where r.run_key = p_run_key;
+    v_expanding := leoflow_core.expanding_tasks(v_version_key);
     delete from leoflow_core.join_counter as j where j.run_key = p_run_key;
     -- from now on every instance counts: an operator may have made a successor final before its predecessor
     update leoflow_core.task_instance as t set is_counted = true where t.run_key = p_run_key and not t.is_counted;
 
     with counted as materialized (
-        select c.* from leoflow_core.dag_run as r
-        cross join lateral leoflow_core.count_upstreams(p_run_key, r.version_key, null) as c
-        where r.run_key = p_run_key
+        select c.* from leoflow_core.count_upstreams(p_run_key, v_version_key, null) as c
     ),
     counts as (
         select
@@ -55,22 +57,16 @@ begin
         count(*) filter (where u.state = 'success'), count(*) filter (where u.state = 'failed'),
         count(*) filter (where u.state = 'upstream_failed'), count(*) filter (where u.state = 'skipped'),
         count(*) filter (where u.state = 'removed'), d.trigger_rule
-    from leoflow_core.dag_run as r
-    join leoflow_core.task_edge as e on e.version_key = r.version_key and e.is_slotted and e.kind = 'd'
-    join leoflow_core.task as d on d.version_key = e.version_key and d.task_idx = e.downstream_idx
-    join leoflow_core.task as k on k.version_key = e.version_key and k.task_idx = e.upstream_idx
-    join leoflow_core.task_instance as u
-        on u.run_key = p_run_key and u.task_idx = e.upstream_idx and (u.state is distinct from 'removed' or not k.expands)
-    where r.run_key = p_run_key
+    from leoflow_core.task_edge as e
+    join leoflow_core.task as d on d.version_key = v_version_key and d.task_idx = e.downstream_idx
+    join leoflow_core.task_instance as u on u.run_key = p_run_key and u.task_idx = e.upstream_idx
+    where e.version_key = v_version_key and e.is_slotted and e.kind = 'd'
+        and (u.state is distinct from 'removed' or u.task_idx <> all(v_expanding))
     group by e.downstream_idx, leoflow_core.slot_of(u.task_idx, u.map_index), d.trigger_rule;
 
     select count(*) filter (where not leoflow_core.is_final(t.state)) into v_counted
     from leoflow_core.task_instance as t where t.run_key = p_run_key;
-    if v_counted > leoflow_core.slotting_threshold() or exists (
-        select from leoflow_core.dag_run as r
-        join leoflow_core.task as k on k.version_key = r.version_key and k.expands
-        where r.run_key = p_run_key
-    ) then
+    if v_counted > leoflow_core.slotting_threshold() or v_expanding <> '{}' then
         insert into leoflow_core.join_counter (run_key, task_idx, map_index, slot, waiting, up_failed)
         select
             p_run_key, -1, -1, leoflow_core.slot_of(t.task_idx, t.map_index),

@@ -1,8 +1,8 @@
 """Small specs and a small worker for tests of the state machine."""
 
 import os
-from math import prod
 from collections.abc import Iterable, Mapping
+from math import prod
 from typing import Any
 from uuid import uuid4
 

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from leoflow import engine
-from tests.sql.dags import Connection, literal, over, chain, dag, run_of, scalar, task
+from tests.sql.dags import Connection, chain, dag, literal, over, run_of, scalar, task
 
 pytestmark = pytest.mark.anyio
 

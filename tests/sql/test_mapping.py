@@ -217,7 +217,7 @@ async def test_an_index_of_a_mapped_group_does_not_wait_for_another(connection: 
     (make,) = await engine.claim(connection, worker, 1)
     await engine.finish(connection, worker, [returned(make, 2)])
     assert (await instances(connection, run))["g.two[1]"] is None
-    first, second = await engine.claim(connection, worker, 2)
+    _, second = await engine.claim(connection, worker, 2)
     handed = (await engine.finish(connection, worker, [engine.Outcome(second.ref, "success")], handoff=1)).handed
     assert [(one.task_id, one.map_index) for one in handed] == [("g.two", 1)]
     assert (await instances(connection, run))["g.two[0]"] is None

@@ -25,8 +25,6 @@ os.environ |= {
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
 }
 
-from airflow.utils.db import initdb
-
 ROUNDS = 60
 
 
@@ -57,9 +55,9 @@ def drive(dag: Any, run: Any, session: Any) -> None:
             try:
                 _run_task(ti=one, task=dag.task_dict[one.task_id])
             except Exception as error:
-                print("cannot run", dag.dag_id, name_of(one), repr(error)[:200], file=sys.stderr)
+                sys.stderr.write(f"cannot run {dag.dag_id} {name_of(one)}: {error!r:.200}\n")
             session.commit()
-    print("does not end:", dag.dag_id, file=sys.stderr)
+    sys.stderr.write(f"does not end: {dag.dag_id}\n")
 
 
 def outcome(dag: Any, session: Any) -> dict[str, Any]:
@@ -105,6 +103,7 @@ def main() -> None:
     """Write one entry per DAG."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+    from airflow.utils.db import initdb
     from airflow.utils.session import create_session
 
     with create_session() as session:
@@ -123,7 +122,6 @@ def main() -> None:
         rows = {}
         for dag_id in sorted(bag.dags):
             if not only or dag_id in only:
-                print(dag_id, file=sys.stderr)
                 rows[dag_id] = outcome(bag.dags[dag_id], session)
     lines = [f"{json.dumps(dag_id)}: {json.dumps(row)}" for dag_id, row in rows.items()]
     # Airflow logs to standard output, so the data goes to a named file.
