@@ -28,9 +28,3 @@ insert into leoflow_core.setting (key, value, description) values
 
 insert into leoflow_core.task_instance_transition (from_state, to_state, by) values
 ('none', 'failed', 'propagate');
-
--- replaced by functions of other parameters
-drop function if exists leoflow_core.open_join_counters(bigint, bigint, int);
-drop function if exists leoflow_core.direct_setups(bigint, bigint, int);
-drop function if exists leoflow_core.indirect_setups(bigint, bigint, int);
-drop function if exists leoflow_core.propagate(leoflow_core.settled[], int, int, int[], boolean);
