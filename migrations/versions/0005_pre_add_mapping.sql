@@ -20,6 +20,7 @@ comment on table leoflow_core.task_edge is
 'task, or the mapped group around it, is mapped over.';
 
 alter table leoflow_core.task_instance add column expands boolean not null default false;
+alter table leoflow_core.task_instance_history add column expands boolean not null default false;
 comment on column leoflow_core.task_instance.expands is
 'Whether the number of instances must be looked up, for the first time or again, before this one may run.';
 

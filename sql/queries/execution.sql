@@ -259,7 +259,7 @@ order by task.task_id, task_instance.map_index;
 select count(*)
 from leoflow_core.dag
 join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
-join leoflow_core.task_instance on task_instance.run_key = dag_run.run_key
+join leoflow_core.all_task_instances as task_instance on task_instance.run_key = dag_run.run_key
 join leoflow_core.task
     on task.version_key = task_instance.version_key and task.task_idx = task_instance.task_idx
 where
