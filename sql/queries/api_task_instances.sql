@@ -22,7 +22,7 @@ limit 1;
 select 1
 from leoflow_core.dag_run r
 join leoflow_core.task t using (version_key)
-where r.run_key = %(run_key)s and t.task_id = %(task_id)s and t.is_mapped;
+where r.run_key = %(run_key)s and t.task_id = %(task_id)s and t.map_inputs is not null;
 
 -- name: dependencies
 -- Why an instance that is not placed yet waits, in words a user can act on.

@@ -1,0 +1,62 @@
+"""DAGs with maps end as they end under Airflow 3.2.2, whose own answers are `tests/truth/mapped_runs.json`."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leoflow import engine
+from leoflow.config import WorkerSettings
+from leoflow.execution import values
+from tests.integration.worker.harness import Harness, running
+
+pytestmark = pytest.mark.anyio
+
+TRUTH = Path(__file__).parents[2] / "truth"
+AIRFLOW: dict[str, Any] = json.loads((TRUTH / "mapped_runs.json").read_text())
+DIFFERENT: dict[str, str] = {}
+
+
+async def outcome(harness: Harness, run_key: int) -> dict[str, Any]:
+    name = "t.task_id || case when x.map_index >= 0 then '[' || x.map_index || ']' else '' end"
+    [(state,)] = await harness.fetch("select state::text from leoflow_core.dag_run where run_key = %s", run_key)
+    instances = await harness.fetch(
+        f"select {name}, x.state::text from leoflow_core.task_instance x"
+        " join leoflow_core.task t using (version_key, task_idx) where x.run_key = %s",
+        run_key,
+    )
+    returned = await harness.fetch(
+        f"select {name}, x.value from leoflow_core.xcom x join leoflow_core.dag_run r using (run_key)"
+        " join leoflow_core.task t using (version_key, task_idx) where x.run_key = %s and x.key = 'return_value'",
+        run_key,
+    )
+    return {
+        "state": state,
+        "instances": dict(instances),
+        "values": {task: values.decode(value) for task, value in returned},
+    }
+
+
+@pytest.fixture(scope="module")
+async def here(harness: Harness) -> dict[str, dict[str, Any]]:
+    """How every DAG ends here, by its id."""
+    await harness.register((TRUTH / "dags" / "mapped.py").read_text(), name="mapped")
+    keys = {dag_id: await harness.trigger(dag_id) for dag_id in sorted(AIRFLOW)}
+    for run_key in keys.values():
+        await harness.finished(run_key, timeout=600)
+    async with harness.pool.connection() as connection:
+        for dag_id in (one for one in keys if one.endswith("_again")):
+            await engine.clear_tasks(connection, dag_id)
+        await engine.promote_due(connection)
+        await engine.wake_workers(connection)
+    for dag_id, run_key in keys.items():
+        if dag_id.endswith("_again"):
+            await harness.finished(run_key, timeout=600)
+    return {dag_id: await outcome(harness, run_key) for dag_id, run_key in keys.items()}
+
+
+@pytest.mark.parametrize("dag_id", sorted(set(AIRFLOW) - set(DIFFERENT)))
+def test_a_dag_with_maps_ends_as_under_airflow(here: dict[str, dict[str, Any]], dag_id: str) -> None:
+    assert here[dag_id] == AIRFLOW[dag_id]
