@@ -21,7 +21,7 @@ def sample(on: Server, trials: int, *, reduce: bool, connections: int, batch: in
         connection.execute("checkpoint")
         before = connection.execute("select pg_current_wal_insert_lsn()").fetchone()[0]  # type: ignore[index]
         seconds = create_runs(connection, name, 1)
-        # the reducer is left over: it has the lowest priority and another queue
+        # nobody takes the reducer: it is in another queue
         if reduce:
             connection.execute("insert into leoflow_core.queue (name) values ('later')")
             connection.execute(

@@ -25,7 +25,7 @@ from leoflow.db.embedded import EmbeddedPostgres
 Connection = psycopg.Connection[Any]
 XCOM = b'{"score": 0.5}'
 
-_CLAIM = "select run_key, task_idx, map_index, attempt_id from leoflow_core.claim(%s, %s)"
+_CLAIM = "select run_key, task_idx, map_index, attempt_id from leoflow_core.claim(%s, %s, '{default}')"
 _FINISH = """
 select f.outcome, (f.attempt).run_key, (f.attempt).task_idx, (f.attempt).map_index, (f.attempt).attempt_id
 from leoflow_core.finish(%s, %s::bigint[], %s::int[], %s::int[], %s::uuid[], array_fill('success'::text, array[%s]),
