@@ -12,7 +12,7 @@ from leoflow import engine
 from leoflow.db import queries
 from leoflow.engine import AttemptRef
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
-from leoflow.execution.faults import refused
+from leoflow.execution.faults import not_found, refused
 
 _DONE: Reply = {"type": "OKResponse", "ok": True}
 
@@ -113,6 +113,7 @@ async def skip_downstream(store: Store, attempt: AttemptContext, message: Messag
 
 async def count_task_instances(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
     """Return how many instances match Airflow's filters."""
+    await _require_group(store, message)
     query = queries.load("execution").task_instance_count
     row = await store.row(query, _criteria(message, message.get("states")))
     return {"type": "TICount", "count": row[0] if row else 0}
@@ -120,6 +121,7 @@ async def count_task_instances(store: Store, _attempt: AttemptContext, message: 
 
 async def get_task_states(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
     """Return states by run and task, mapped instances as `task_<index>`."""
+    await _require_group(store, message)
     states: dict[str, dict[str, str | None]] = {}
     for run_id, task_id, map_index, state, *_ in await _instances(store, message):
         name = task_id if map_index < 0 else f"{task_id}_{map_index}"
@@ -160,6 +162,15 @@ async def get_previous_instance(store: Store, _attempt: AttemptContext, message:
         "duration": duration,
     }
     return {"type": "PreviousTIResult", "task_instance": instance}
+
+
+async def _require_group(store: Store, message: Message) -> None:
+    """Raise FaultError for a task group that the DAG does not have, so that a sensor fails and does not wait for it."""
+    if not (group_id := message.get("task_group_id")):
+        return
+    query = queries.load("execution").task_group
+    if await store.row(query, {"dag_id": message["dag_id"], "task_group_id": group_id}) is None:
+        raise not_found(f"Task group {group_id} not found in DAG {message['dag_id']}")
 
 
 async def _instances(store: Store, message: Message, states: list[str] | None = None) -> list[Any]:

@@ -277,6 +277,13 @@ where
         or coalesce(task_instance.state::text, 'null') = any(%(states)s::text[])
     );
 
+-- name: task_group
+-- Whether a DAG has a task group now.
+select 1
+from leoflow_core.dag
+join leoflow_core.task_group on task_group.version_key = dag.current_version_key
+where dag.dag_id = %(dag_id)s and task_group.group_id = %(task_group_id)s;
+
 -- name: previous_task_instance
 select
     dag_run.run_id, dag_run.logical_date, task_instance.start_date, task_instance.end_date,

@@ -73,7 +73,9 @@ async def test_an_unexpanded_task_is_one_instance_without_a_state(admin: httpx.A
         await engine.finish(conn, worker, [returned(claimed["make_list"], 2)])
         await engine.finish(conn, worker, [engine.Outcome((await engine.claim(conn, worker, 1))[0].ref, "failed")])
     answer = await admin.get("/ui/grid/ti_summaries/mapped_dag", params={"run_ids": RUN})
-    [add_one] = [one for one in json.loads(answer.text.splitlines()[0])["task_instances"] if one["task_id"] == "add_one"]
+    [add_one] = [
+        one for one in json.loads(answer.text.splitlines()[0])["task_instances"] if one["task_id"] == "add_one"
+    ]
     assert add_one["state"] == "failed"
     assert add_one["child_states"] == {"failed": 1, "scheduled": 1}
 
