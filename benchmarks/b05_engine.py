@@ -7,7 +7,7 @@ from benchmarks.harness import Options, Report
 from benchmarks.peers.queues import jobs_per_second
 
 TITLE = "B5 engine: claims with finishes per second (a small XCom each), by shape, connections and batch"
-INSTANCES = {1: 1_500, 10: 6_000, 100: 20_000}
+INSTANCES = {1: 1_000, 10: 4_000, 100: 10_000}
 """How many instances one sample runs, by batch."""
 SHAPES = ("wide", "chain", "small runs")
 

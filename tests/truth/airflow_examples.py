@@ -16,7 +16,7 @@ EXCLUDED = {
     "example_branch_python_operator_decorator": "installs packages from an index while it runs, and branches at random",
     "example_sensors": "waits for an hour and depends on the day; two of its tasks race for one file",
     "example_params_ui_tutorial": "has a required parameter without a value",
-    "example_external_task": "triggers a run of child_dag and waits for one; which of them it meets is a matter of time",
+    "example_external_task": "triggers a run of child_dag and waits for one; which it meets is a matter of time",
     "example_hitl_operator": "waits for a person, and for a mail server",
     "example_asset_with_watchers": "started by a file that something else creates",
     "example_measurement_correction_decorator": "waits for a person",
