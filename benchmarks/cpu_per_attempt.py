@@ -1,4 +1,4 @@
-"""`python -m benchmarks.cpu_per_attempt [wide|chain] [tasks]`: processor milliseconds per attempt, by process.
+"""`python -m benchmarks.cpu_per_attempt [wide|chain] [tasks] [attempts per process]`: processor time per attempt.
 
 Wall times on a shared machine say little; processor time does. Lite runs the benchmark DAG twice, the second run
 counts.
@@ -49,10 +49,11 @@ def main() -> None:
     """Measure and print."""
     name = sys.argv[1] if len(sys.argv) > 1 else "wide"
     tasks = int(sys.argv[2]) if len(sys.argv) > 2 else 300
+    reuse = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     with tempfile.TemporaryDirectory(prefix="leoflow-cpu-") as scratch:
         options = Options(1, False, Path(scratch).resolve())
-        home = options.scratch / f"home-{name}"
-        with measured_lite(name, options, tasks=tasks) as api:
+        home = options.scratch / f"home-{name}-{reuse}"
+        with measured_lite(name, options, tasks=tasks, reuse=reuse) as api:
             dag_id = f"bench_{name}"
             api.wait_for_dag(dag_id)
             api.run(dag_id, poll=1)

@@ -58,7 +58,7 @@ def main() -> None:
             series = []
             for number in range(1, max(2, attempts // TASKS) + 1):
                 finish(api, "bench_wide")
-                series.append(look(options.scratch / "home-wide"))
+                series.append(look(options.scratch / "home-wide-1"))
                 print(f"{number * TASKS:>7} attempts  {_line(series[-1])}", flush=True)
     print(f"from {2 * TASKS} to {len(series) * TASKS} attempts: {_growth(series[1], series[-1])}")
 

@@ -29,10 +29,12 @@ def dag_folder(name: str, directory: Path, tasks: int) -> Path:
 
 
 @contextlib.contextmanager
-def measured_lite(name: str, options: Options, *, tasks: int) -> Iterator[AirflowApi]:
-    """Leoflow Lite on `dags/<name>` with `tasks` tasks, in a fresh home."""
-    folder = dag_folder(name, options.scratch / "leoflow-dags", tasks)
-    with lite(folder, options.scratch / f"home-{name}", slots=PARALLELISM) as api:
+def measured_lite(name: str, options: Options, *, tasks: int, reuse: int = 1) -> Iterator[AirflowApi]:
+    """Leoflow Lite on `dags/<name>` with `tasks` tasks, in a fresh home; `reuse` is the attempts per process."""
+    folder = dag_folder(name, options.scratch / f"leoflow-dags-{reuse}", tasks)
+    if reuse > 1:
+        (folder / "leoflow.yaml").write_text(f"defaults: {{attempts_per_process: {reuse}}}\n")
+    with lite(folder, options.scratch / f"home-{name}-{reuse}", slots=PARALLELISM) as api:
         yield api
 
 

@@ -71,6 +71,8 @@ def _execution(overlay: TaskOverlay, defaults: Defaults) -> dict[str, Any]:
     execution = overlay.execution.model_dump(mode="json", exclude_none=True) if overlay.execution else {}
     if defaults.node_selector and "node_selector" not in execution:
         execution["node_selector"] = dict(defaults.node_selector)
+    if defaults.attempts_per_process is not None:
+        execution.setdefault("attempts_per_process", defaults.attempts_per_process)
     return execution
 
 

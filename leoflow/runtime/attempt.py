@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import sys
-import time
 import traceback
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -35,15 +34,25 @@ def run(sdk: sdk_adapter.Sdk, order: dict[str, Any], channels: Descriptors, pare
     """
     code = 125
     try:
-        _separate(order, channels, parent)
-        code = _run_task(sdk, order)
+        detach(parent)
+        code = run_here(sdk, order, channels)
+    finally:
+        os._exit(code)
+
+
+def run_here(sdk: sdk_adapter.Sdk, order: dict[str, Any], channels: Descriptors) -> int:
+    """Run an attempt in this process, which `detach` has prepared, and return its exit code. Raises nothing."""
+    try:
+        _place(channels)
+        _enter(order)
+        return _run_task(sdk, order)
     except BaseException:  # nothing may escape into the zygote's code
         _complain()
-        code = 126
-    os._exit(code)
+        return 126
 
 
-def _separate(order: dict[str, Any], channels: Descriptors, parent: int) -> None:
+def detach(parent: int) -> None:
+    """Leave the zygote behind: a session of its own, its signals, the promise to die with it."""
     processes.die_with_parent(parent)
     processes.adopt_orphans()
     os.setsid()
@@ -51,11 +60,27 @@ def _separate(order: dict[str, Any], channels: Descriptors, parent: int) -> None
         signal.signal(sig, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
     sys.excepthook = sys.__excepthook__
-    _place(channels)
+
+
+def mute() -> None:
+    """Put /dev/null in the place of the four channels: nobody is there."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.dup2(null, sdk_adapter.LOG_DESCRIPTOR, inheritable=False)
+    if null > sdk_adapter.LOG_DESCRIPTOR:
+        os.close(null)
+
+
+def _enter(order: dict[str, Any]) -> None:
+    """Take the attempt's variables, directory and limit."""
     os.environ.update(order["env"])
     if "TZ" in order["env"]:
-        time.tzset()
+        processes.reread_time_zone()
     os.chdir(order["cwd"])
+    tempfile: Any = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile.tempdir = None  # it may remember where temporary files went before TMPDIR was set
     memory = order.get("memory_bytes")
     if memory:
         _limit_memory(memory)

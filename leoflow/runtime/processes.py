@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -33,6 +34,16 @@ def die_with_parent(parent: int, sig: int = signal.SIGKILL) -> None:
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent dies, so that none escapes by daemonising."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def is_linux() -> bool:
+    """Tell whether this module's protections are there."""
+    return _libc is not None
+
+
+def reread_time_zone() -> None:
+    """Apply the variable TZ to this process."""
+    time.tzset()
 
 
 def hide_memory() -> None:

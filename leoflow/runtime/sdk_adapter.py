@@ -320,6 +320,10 @@ class Sdk:
             self._prepared.forget()
         self._runner.main()
 
+    def forget_attempt(self) -> None:
+        """Drop what an attempt left in the SDK, before another one runs in this process."""
+        _forget_context()
+
     def warm_up(self) -> None:
         """Run a task that does nothing against a fake supervisor, filling every lazy import and cache."""
         from airflow.sdk import DAG, task

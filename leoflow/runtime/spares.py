@@ -110,7 +110,7 @@ class Spares:
 def _wait(sdk: sdk_adapter.Sdk, channel: socket.socket, parent: int) -> NoReturn:
     processes.die_with_parent(parent)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _mute()
+    attempt.mute()
     with contextlib.suppress(BaseException):  # only a rehearsal: the attempt itself will say what is wrong
         sdk.rehearse()
     try:
@@ -119,12 +119,3 @@ def _wait(sdk: sdk_adapter.Sdk, channel: socket.socket, parent: int) -> NoReturn
         os._exit(0)
     channel.close()
     attempt.run(sdk, order, attempt.Descriptors(*descriptors), parent)
-
-
-def _mute() -> None:
-    """Keep what the rehearsal writes out of the zygote's output."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    os.dup2(null, sdk_adapter.LOG_DESCRIPTOR, inheritable=False)
-    os.close(null)

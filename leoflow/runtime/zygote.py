@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from leoflow.runtime import attempt, control, hazards, processes, sdk_adapter
+from leoflow.runtime.reuse import Reusables, wants_reuse
 from leoflow.runtime.spares import Spares
 
 _LOADING = (
@@ -47,6 +48,8 @@ class Zygote:
         self._sdk = sdk
         self._orders: dict[int, str] = {}
         self._spares = Spares(sdk, self._leave_zygote)
+        self._poller = select.poll()
+        self._reusables = Reusables(sdk, self._poller, self._leave_zygote)
         self._keeps_spares = keeps_spares
         self._strangers_allowed: set[int] = set()
         self._wake_read, self._wake_write = os.pipe()
@@ -61,36 +64,41 @@ class Zygote:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        poller = select.poll()
-        poller.register(self._channel, select.POLLIN)
-        poller.register(self._wake_read, select.POLLIN)
+        self._poller.register(self._channel, select.POLLIN)
+        self._poller.register(self._wake_read, select.POLLIN)
         with contextlib.suppress(control.ControlClosedError):
             control.send(self._channel, hello)
             while True:
-                self._wait(poller)
+                self._wait()
         self._kill_all()
         os._exit(0)
 
-    def _wait(self, poller: select.poll) -> None:
+    def _wait(self) -> None:
         """Do what is to be done, sleeping until something is; prepare spares only when nothing else is."""
         wants_spare = self._keeps_spares and self._spares.wanted(len(self._orders))
-        events = poller.poll(0 if wants_spare else self._spares.pause())
+        pauses = [pause for pause in (self._spares.pause(), self._reusables.pause()) if pause is not None]
+        events = self._poller.poll(0 if wants_spare else min(pauses, default=None))
         for descriptor, _ in events:
             if descriptor == self._wake_read:
                 self._reap()
-            else:
+            elif descriptor == self._channel.fileno():
                 self._obey()
+            else:
+                self._come_back(descriptor)
         if not events and wants_spare:
             self._spares.add()
         elif not events:
             self._spares.retire()
+            self._reusables.retire()
 
     # -- requests -----------------------------------------------------------------------------------------
 
     def _obey(self) -> None:
         order, descriptors = control.receive(self._channel)
         try:
-            if order["op"] == "attempt":
+            if order["op"] == "attempt" and self._keeps_spares and wants_reuse(order):
+                self._reuse(order, descriptors)
+            elif order["op"] == "attempt":
                 pid = self._spares.give(order, descriptors)
                 if pid is None:
                     self._fork(order, descriptors, self._attempt)
@@ -106,6 +114,24 @@ class Zygote:
             for descriptor in descriptors:
                 os.close(descriptor)
 
+    def _reuse(self, order: dict[str, Any], descriptors: list[int]) -> None:
+        try:
+            pid = self._reusables.give(order, descriptors)
+        except OSError as error:
+            self._refuse(order, error)
+        else:
+            self._started(pid, order)
+
+    def _come_back(self, descriptor: int) -> None:
+        """A reusable child says that its attempt is over."""
+        done = self._reusables.done(descriptor)
+        order_id = self._orders.pop(done[0], None) if done is not None else None
+        if done is not None and order_id is not None:
+            control.send(self._channel, {"event": "exited", "id": order_id, "status": done[1]})
+
+    def _refuse(self, order: dict[str, Any], error: OSError) -> None:
+        control.send(self._channel, {"event": "refused", "id": order["id"], "reason": str(error)})
+
     def _fork(
         self, order: dict[str, Any], descriptors: list[int], child: Callable[[dict[str, Any], list[int], int], NoReturn]
     ) -> None:
@@ -113,7 +139,7 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            control.send(self._channel, {"event": "refused", "id": order["id"], "reason": str(error)})
+            self._refuse(order, error)
             return
         if pid == 0:
             try:
@@ -132,6 +158,7 @@ class Zygote:
     def _leave_zygote(self) -> None:
         signal.set_wakeup_fd(-1)
         self._spares.leave()
+        self._reusables.leave()
         self._channel.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
@@ -193,7 +220,7 @@ class Zygote:
             if info is None:
                 break
             self._bury(info.si_pid)
-        processes.kill_strangers(set(self._orders) | self._spares.pids | self._strangers_allowed)
+        processes.kill_strangers(set(self._orders) | self._spares.pids | self._reusables.pids | self._strangers_allowed)
 
     def _bury(self, pid: int) -> None:
         # The leader is still a zombie here, so its group id cannot have been given to anyone else.
@@ -202,6 +229,7 @@ class Zygote:
             processes.kill_group(pid, signal.SIGKILL)
         self._strangers_allowed.discard(pid)
         self._spares.bury(pid)
+        self._reusables.bury(pid)
         _, status, usage = os.wait4(pid, 0)
         if order_id is not None:
             control.send(

@@ -63,6 +63,7 @@ Connector = Annotated[str, AfterValidator(_connector)]
 Retries = Annotated[int, Field(ge=0, le=1000)]
 Seconds = Annotated[float, Field(ge=0, le=10 * 365 * 86400)]
 Timeout = Annotated[float, Field(gt=0, le=10 * 365 * 86400)]
+AttemptsPerProcess = Annotated[int, Field(ge=1, le=1000)]
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$")]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -96,8 +97,11 @@ class DefaultResources(YamlModel):
 
 
 class Execution(YamlModel):
-    """Where a task's pod may run, and as what."""
+    """How a task's attempts are run: in what process, and where its pod may run, and as what."""
 
+    attempts_per_process: AttemptsPerProcess | None = Field(
+        default=None, description="Attempts a process may run one after the other (default 1); see docs/runtime.md."
+    )
     node_selector: dict[str, str] | None = None
     tolerations: list[dict[str, Any]] | None = None
     affinity: dict[str, Any] | None = None
@@ -130,6 +134,7 @@ class Defaults(YamlModel):
     execution_timeout_seconds: Timeout | None = None
     resources: DefaultResources | None = None
     node_selector: dict[str, str] | None = None
+    attempts_per_process: AttemptsPerProcess | None = None
 
 
 class Build(YamlModel):

@@ -28,6 +28,7 @@ def launch_order(claimed: ClaimedAttempt, settings: TaskSettings) -> LaunchOrder
         relative_fileloc=claimed.relative_fileloc or "dag.py",
         env=env,
         memory_bytes=settings.memory_bytes,
+        attempts_per_process=settings.attempts_per_process,
     )
 
 

@@ -1,4 +1,4 @@
-"""What leoflow.yaml sets for the tasks of a version: environment variables and the memory limit."""
+"""What leoflow.yaml sets for the tasks of a version: environment variables, the memory limit, reuse of processes."""
 
 import asyncio
 from collections import OrderedDict
@@ -39,11 +39,13 @@ class TaskSettings:
         env: variables to set in its process.
         reserved: names leoflow.yaml gives that belong to Leoflow, and are not set.
         memory: its memory limit as written, such as `2Gi`.
+        attempts_per_process: how many attempts one process may run, one after the other.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
     reserved: tuple[str, ...] = ()
     memory: str | None = None
+    attempts_per_process: int = 1
 
     @property
     def memory_bytes(self) -> int | None:
@@ -85,13 +87,13 @@ class TaskSettingsCache:
 
     async def _read(self, version_key: int) -> Mapping[int, TaskSettings]:
         rows = await self._store.rows(queries.load("execution").task_settings, {"version_key": version_key})
-        return {task_idx: _settings(env or {}, resources or {}) for task_idx, env, resources in rows}
+        return {task_idx: _settings(env or {}, resources or {}, most or 1) for task_idx, env, resources, most in rows}
 
 
-def _settings(env: Mapping[str, str], resources: Mapping[str, Any]) -> TaskSettings:
+def _settings(env: Mapping[str, str], resources: Mapping[str, Any], attempts_per_process: int) -> TaskSettings:
     reserved = tuple(sorted(name for name in env if is_reserved(name)))
     kept = {name: str(value) for name, value in env.items() if name not in reserved}
-    return TaskSettings(kept, reserved, (resources.get("limits") or {}).get("memory"))
+    return TaskSettings(kept, reserved, (resources.get("limits") or {}).get("memory"), attempts_per_process)
 
 
 def _bytes(quantity: str) -> int:

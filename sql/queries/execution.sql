@@ -304,14 +304,17 @@ order by dag_run.logical_date desc nulls last
 limit 1;
 
 -- name: task_settings
--- The environment variables and resources leoflow.yaml gives tasks of a version; tasks without any are left out.
-select task.task_idx, task.spec -> 'env' as env, task.spec -> 'resources' as resources
+-- What leoflow.yaml gives the processes of a version's tasks; tasks without any of it are left out.
+select
+    task.task_idx, task.spec -> 'env' as env, task.spec -> 'resources' as resources,
+    task.spec -> 'execution' -> 'attempts_per_process' as attempts_per_process
 from leoflow_core.task
 where
     task.version_key = %(version_key)s
     and (
         coalesce(task.spec -> 'env', '{}') <> '{}'::jsonb
         or coalesce(task.spec -> 'resources', '{}') <> '{}'::jsonb
+        or task.spec -> 'execution' ? 'attempts_per_process'
     );
 
 -- name: attempt_standing

@@ -32,6 +32,7 @@ class LaunchOrder:
     relative_fileloc: str
     env: dict[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
+    attempts_per_process: int = 1
     greeting: bytes = b""
 
 

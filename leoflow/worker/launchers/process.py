@@ -124,6 +124,7 @@ class ForkServerLauncher:
             "cwd": str(directory),
             "env": {**order.env, "TMPDIR": str(directory / "tmp"), "LEOFLOW_BUNDLE_PATH": str(order.bundle_path)},
             "memory_bytes": order.memory_bytes,
+            "attempts_per_process": order.attempts_per_process,
         }
         return await self._fork(client, message, directory, order.greeting)
 

@@ -224,6 +224,20 @@ async def test_user_code_sees_no_secret_of_the_control_plane(harness: Harness, m
     assert seen["cwd"].startswith(str(harness.home)) and seen["tmp"].startswith(seen["cwd"])
 
 
+async def test_temporary_files_go_to_the_attempts_own_directory(harness: Harness) -> None:
+    await harness.register("""
+    import tempfile
+    tempfile.gettempdir()
+    with DAG("temporary") as dag:
+        @task
+        def it():
+            return [tempfile.gettempdir(), os.environ["TMPDIR"]]
+        it()
+    """)
+    used, own = (await harness.run("temporary")).xcoms[("it", "return_value")]
+    assert used == own
+
+
 async def test_no_process_a_task_descends_from_shows_it_a_secret(harness: Harness) -> None:
     await harness.register("""
     with DAG("ancestors") as dag:
