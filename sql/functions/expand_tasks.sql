@@ -34,7 +34,7 @@ create or replace function leoflow_core.expand_task(
     out settled leoflow_core.settled[], out again leoflow_core.instance_ref[], out ready int
 ) language plpgsql
 set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = on set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -101,7 +101,7 @@ begin
             where t.run_key = p_run_key and t.task_idx = p_task_idx
         ) as i
         left join shared as a on true
-        left join counted as b on b.map_index = i.map_index
+        left join (select c.* from counted as c where c.map_index is not null) as b on b.map_index = i.map_index
     ),
     decided as materialized (
         select
@@ -140,10 +140,10 @@ begin
         order by d.map_index
         returning
             t.state, (t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref as ref,
-            row(
+            case when t.state <> 'scheduled' then row(
                 t.run_key, t.version_key, t.task_idx, t.map_index, t.state, t.queue_key, t.pool_key, t.pool_slots,
                 t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, false
-            )::leoflow_core.settled as settled
+            )::leoflow_core.settled end as settled
     )
     select
         count(*) filter (where w.state = 'scheduled'), array_agg(w.settled) filter (where w.state <> 'scheduled'),

@@ -1,6 +1,5 @@
 """DAGs with maps end as they end under Airflow 3.2.2, whose own answers are `tests/truth/mapped_runs.json`."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,15 +7,19 @@ from typing import Any
 import pytest
 
 from leoflow import engine
-from leoflow.config import WorkerSettings
 from leoflow.execution import values
-from tests.integration.worker.harness import Harness, running
+from tests.integration.worker.harness import Harness
 
 pytestmark = pytest.mark.anyio
 
 TRUTH = Path(__file__).parents[2] / "truth"
 AIRFLOW: dict[str, Any] = json.loads((TRUTH / "mapped_runs.json").read_text())
-DIFFERENT: dict[str, str] = {}
+DIFFERENT: dict[str, dict[str, Any]] = {
+    # Under Airflow the surplus instances stay upstreams, and the run is failed as deadlocked.
+    "shrunk_again": {"state": "success", "instances": {"total": "success"}, "values": {"total": [0, 2]}},
+    # Two of Airflow's dependencies write a state here; which one is last depends on the order of a set.
+    "map_over_a_task_that_fails": {"instances": {"m_all_skipped": "upstream_failed"}},
+}
 
 
 async def outcome(harness: Harness, run_key: int) -> dict[str, Any]:
@@ -57,6 +60,16 @@ async def here(harness: Harness) -> dict[str, dict[str, Any]]:
     return {dag_id: await outcome(harness, run_key) for dag_id, run_key in keys.items()}
 
 
-@pytest.mark.parametrize("dag_id", sorted(set(AIRFLOW) - set(DIFFERENT)))
-def test_a_dag_with_maps_ends_as_under_airflow(here: dict[str, dict[str, Any]], dag_id: str) -> None:
-    assert here[dag_id] == AIRFLOW[dag_id]
+@pytest.mark.parametrize("dag_id", sorted(AIRFLOW))
+async def test_a_dag_with_maps_ends_as_under_airflow(here: dict[str, dict[str, Any]], dag_id: str) -> None:
+    expected, other = AIRFLOW[dag_id], DIFFERENT.get(dag_id, {})
+    assert here[dag_id] == {
+        "state": other.get("state", expected["state"]),
+        "instances": expected["instances"] | other.get("instances", {}),
+        "values": _without_surplus(expected) | other.get("values", {}),
+    }
+
+
+def _without_surplus(expected: dict[str, Any]) -> dict[str, Any]:
+    """Return values of instances the map has no more go with them here."""
+    return {name: value for name, value in expected["values"].items() if expected["instances"][name] != "removed"}
