@@ -56,6 +56,18 @@ class SchedulerSettings(Section):
     heartbeat_seconds: float = Field(10.0, gt=0, description="Seconds between the heartbeats of a scheduler.")
 
 
+class UserCodeSettings(Section):
+    """What projects' code may cost that Leoflow calls outside of tasks: callbacks, deadlines, custom timetables."""
+
+    callback_seconds: float = Field(60.0, gt=0, description="Seconds the callbacks of one event may take together.")
+    timetable_seconds: float = Field(10.0, gt=0, description="Seconds a custom timetable may take for one answer.")
+    timetable_retry_seconds: float = Field(
+        300.0, gt=0, description="Seconds after which a custom timetable that failed is asked again."
+    )
+    memory_bytes: int = Field(2 << 30, ge=64 << 20, description="Bytes of memory one call may use.")
+    output_bytes: int = Field(1 << 20, ge=1024, description="Bytes one call may print.")
+
+
 class RetentionSettings(Section):
     """How long finished work is kept."""
 
@@ -124,6 +136,7 @@ class Settings(BaseSettings):
     environments: EnvironmentSettings = EnvironmentSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     retention: RetentionSettings = RetentionSettings()
+    usercode: UserCodeSettings = UserCodeSettings()
     lite: LiteSettings = LiteSettings()
 
     @classmethod

@@ -14,6 +14,7 @@ from leoflow.cli.output import Output
 
 if TYPE_CHECKING:
     from leoflow.lite.once import Instance, Result
+    from leoflow.scheduler.callbacks import CallbackResult
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -92,6 +93,13 @@ class RunTerminal:
         label = task_id if map_index < 0 else f"{task_id}[{map_index}]"
         for line in lines:
             self._say(f"[{label}] {_plain(line)}")
+
+    def called_back(self, done: "CallbackResult") -> None:
+        """What a callback did; its output with the logs, or when it failed."""
+        self._say(f"{done.request.name}: {done.result}{f' ({done.error})' if done.error else ''}")
+        if self.wants_logs or done.result != "success":
+            for line in done.output.splitlines():
+                self._say(f"[{done.request.name}] {line}")
 
     def stopping(self) -> None:
         """Ctrl-C arrived."""

@@ -22,6 +22,11 @@ from leoflow.spec.dag_spec import DagSpec, canonical_bytes
 MAX_DAG_FILE_BYTES = 10 << 20
 MAX_SPEC_BYTES = 100 << 20
 
+DEADLINE_REFERENCES = frozenset(
+    {"AverageRuntimeDeadline", "DagRunLogicalDateDeadline", "DagRunQueuedAtDeadline", "FixedDatetimeDeadline"}
+)
+"""What `leoflow_core.open_deadlines` knows; others are code that asks Airflow's own database."""
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledDag:
@@ -197,6 +202,8 @@ def _remarks(spec: DagSpec) -> list[str]:
             remarks.append(f"task {task.task_id}: executor= is ignored, Leoflow has no Airflow executors")
         if "executor_config" in task.extra:
             remarks.append(f"task {task.task_id}: executor_config= is ignored, use `tasks` in leoflow.yaml")
+        if "email" in task.extra:
+            remarks.append(f"task {task.task_id}: email= is ignored, use on_failure_callback with SmtpNotifier")
         if "." in task.weight_rule:
             remarks.append(f"task {task.task_id}: custom weight_rule is ignored, its own priority_weight counts")
     return remarks[:50]
@@ -207,14 +214,14 @@ def _remarks_on_schedule(spec: DagSpec) -> Iterator[str]:
     kind = schedule.get("type")
     if kind in ("assets", "partitioned_assets", "asset_or_time"):
         yield "schedule: asset events do not start runs yet; its timetable, the API and people do"
-    elif kind in ("custom", "cron_partition") or "relativedelta" in schedule:
+    elif kind == "cron_partition" or "relativedelta" in schedule:
         yield "schedule: this timetable cannot be computed yet; runs are started by the API and by people only"
     if "interval_relativedelta" in schedule:
         yield "schedule: a data interval of calendar steps cannot be computed yet; runs get an empty one"
-    if spec.has_on_failure_callback or spec.has_on_success_callback:
-        yield "callbacks of the DAG itself are not called yet, those of its tasks are"
-    if spec.deadlines:
-        yield "deadline alerts are not sent yet"
+    for alert in spec.deadlines:
+        reference = alert["reference"].get("reference_type")
+        if reference not in DEADLINE_REFERENCES:
+            yield f"deadline: the reference {reference} cannot be computed, this alert never comes"
 
 
 def _read_code(project: Project, tree: Tree, file: str) -> str:

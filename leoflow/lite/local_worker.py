@@ -2,10 +2,14 @@
 
 from leoflow.compiler import DagLoader, LoadRequest, LoadResult
 from leoflow.config import Settings
+from leoflow.crypto import SecretBox
 from leoflow.db import Pool
+from leoflow.execution.context import Limits, Store
+from leoflow.execution.usercode import Call, CallAnswer
 from leoflow.lite.interpreters import Interpreters
 from leoflow.worker.launchers.loader import ForkServerLoader
 from leoflow.worker.launchers.process import ForkServerLauncher
+from leoflow.worker.launchers.usercode import ForkedUserCode
 from leoflow.worker.worker import Worker, default_slots
 
 
@@ -18,6 +22,7 @@ class LocalWorker:
         self._dsn = dsn
         self._interpreters = interpreters
         self._launcher = self._new_launcher()
+        self._store = Store(pool, SecretBox.load_or_create(settings.home), Limits())
         self.slots = settings.slots or default_slots()
 
     async def run(self) -> None:
@@ -34,6 +39,10 @@ class LocalWorker:
     async def load(self, environment_key: str, request: LoadRequest) -> LoadResult:
         """Load one DAG file in a fork of the environment's server."""
         return await ForkServerLoader(self._launcher, environment_key).load(request)
+
+    async def call(self, call: Call) -> CallAnswer:
+        """Call a piece of a project's code. Implements `leoflow.execution.usercode.UserCode`."""
+        return await ForkedUserCode(self._launcher, self._settings.home, self._store).call(call)
 
     async def close(self) -> None:
         """End the fork servers."""

@@ -27,11 +27,13 @@ from leoflow.lite.registry import Registry
 from leoflow.lite.scratch import scratch_home
 from leoflow.lite.sql_errors import in_users_words
 from leoflow.lite.stopping import stop_on_signals
+from leoflow.scheduler.callbacks import CallbackResult, Callbacks
 from leoflow.scheduler.scheduler import timers_only
 from leoflow.supervision import Part, running
 
 SQL = load("run")
 LOOK_SECONDS = 0.1
+CALLBACK_SECONDS = 0.5
 FINAL = frozenset({"success", "failed"})
 SCRATCH_POSTGRES = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "2GB"}
 
@@ -103,6 +105,9 @@ class Watcher(Protocol):
 
     def log_lines(self, task_id: str, map_index: int, lines: Sequence[str]) -> None:
         """More of a task's log."""
+
+    def called_back(self, done: CallbackResult, /) -> None:
+        """A callback of the DAG, of a lost task or of a missed deadline was called."""
 
     def stopping(self) -> None:
         """Ctrl-C arrived."""
@@ -205,18 +210,33 @@ class _Room:
     async def _follow(self, dag_id: str, run_key: int, run_id: str, timeout: float | None) -> Result:
         deadline = None if timeout is None else time.monotonic() + timeout
         view = _View(self.pool, run_key, self.watcher)
-        while True:
-            state, seconds = await retry_transient(view.state)
-            await retry_transient(view.show_changes)
-            late = deadline is not None and time.monotonic() > deadline
-            if state in FINAL or late:
-                break
-            await asyncio.sleep(LOOK_SECONDS)
+        ended = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._call_back(run_key, ended))
+            while True:
+                state, seconds = await retry_transient(view.state)
+                await retry_transient(view.show_changes)
+                late = deadline is not None and time.monotonic() > deadline
+                if state in FINAL or late:
+                    break
+                await asyncio.sleep(LOOK_SECONDS)
+            ended.set()
         if state not in FINAL and self.settings.dsn is not None:
             async with self.pool.connection() as connection:
                 await connection.execute(SQL["cancel_run"], (dag_id, run_id))
         xcoms = await retry_transient(functools.partial(_return_values, self.pool, run_key))
         return Result(dag_id, run_id, state, round(seconds, 6), view.instances, xcoms, timed_out=state not in FINAL)
+
+    async def _call_back(self, run_key: int, ended: asyncio.Event) -> None:
+        """Carry out what the run asks for until it has ended, and show how that went."""
+        callbacks = Callbacks(self.pool, self.worker, self.settings.usercode)
+        is_last = False
+        while not is_last:
+            is_last = ended.is_set()
+            for done in await retry_transient(functools.partial(callbacks.take, run_key)):
+                self.watcher.called_back(done)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), CALLBACK_SECONDS)
 
 
 @dataclass(slots=True)

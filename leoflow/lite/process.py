@@ -110,7 +110,7 @@ async def _serve(
     reloader = Reloader(path, settings.home, registry, interpreters.of_project, terminal, parallel)
     parts: dict[str, Part] = {
         "web server": functools.partial(serve, app, port, answers),
-        "scheduler": Scheduler(pool, dsn, settings, kinds=("scheduler", "dag_processor")).run,
+        "scheduler": Scheduler(pool, dsn, settings, worker, kinds=("scheduler", "dag_processor")).run,
         "worker": worker.run,
         "hot reload": reloader.run,
         "reload requests": functools.partial(follow_requests, dsn, reloader),

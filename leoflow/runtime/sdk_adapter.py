@@ -324,6 +324,13 @@ class Sdk:
         """Drop what an attempt left in the SDK, before another one runs in this process."""
         _forget_context()
 
+    def connect_supervisor(self) -> None:
+        """Let user code that is no attempt ask for connections, variables and XComs, over descriptor 0."""
+        import structlog
+
+        os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "client"
+        self._runner.SUPERVISOR_COMMS = self._comms[None](log=structlog.get_logger(logger_name="task"))
+
     def warm_up(self) -> None:
         """Run a task that does nothing against a fake supervisor, filling every lazy import and cache."""
         from airflow.sdk import DAG, task

@@ -108,6 +108,8 @@ class Zygote:
                 self._fork(order, descriptors, self._project)
             elif order["op"] == "load":
                 self._fork(order, descriptors, self._loader)
+            elif order["op"] == "call":
+                self._fork(order, descriptors, self._call)
             elif order["op"] == "kill":
                 self._kill(order["id"], order["signal"])
         finally:
@@ -204,6 +206,31 @@ class Zygote:
         document = json.dumps(loading.load(order["request"])).encode()
         with os.fdopen(result, "wb") as stream:
             stream.write(document)
+        os._exit(0)
+
+    def _call(self, order: dict[str, Any], descriptors: list[int], parent: int) -> NoReturn:
+        """Call a piece of a project's code; the request comes through a descriptor, for it may be large."""
+        request, result, output, supervisor = descriptors
+        processes.die_with_parent(parent)
+        processes.adopt_orphans()
+        os.setsid()
+        _redirect_output(output)
+        os.dup2(supervisor, 0)
+        os.close(supervisor)
+        sdk_adapter.reopen_standard_streams()
+        resource.setrlimit(resource.RLIMIT_DATA, (order["memory_bytes"], order["memory_bytes"]))
+        os.environ["TMPDIR"] = order["tmp"]
+        hazards.renew_random_generators()
+        self._sdk.connect_supervisor()
+        with os.fdopen(request, "rb") as stream:
+            asked = json.load(stream)
+        usercode = importlib.import_module("leoflow.runtime.usercode")
+        document = json.dumps(usercode.call(asked)).encode()
+        with os.fdopen(result, "wb") as stream:
+            stream.write(document)
+        for each in (sys.stdout, sys.stderr):
+            with contextlib.suppress(BaseException):
+                each.flush()
         os._exit(0)
 
     # -- children -----------------------------------------------------------------------------------------

@@ -42,6 +42,8 @@ class Due:
     next_start: datetime | None
     next_end: datetime | None
     next_run_after: datetime | None
+    next_run_id: str | None
+    is_custom: bool
     last_start: datetime | None
     last_end: datetime | None
     now: datetime
@@ -70,7 +72,7 @@ class Due:
         if self.next_start is None or self.next_end is None or self.next_run_after is None:
             return None
         stored = RunInfo(DataInterval(self.next_start, self.next_end), self.next_run_after)
-        if self.catchup:
+        if self.catchup or self.is_custom:
             return stored
         restriction = Restriction(self.start_date, self.end_date, catchup=True)
         following = timetable_of(self.schedule).next_run(stored.interval, restriction, self.now)
@@ -135,7 +137,11 @@ class DueRuns(Service):
                 self._refuse(row, error)
                 return False
             log.warning("a run for this date exists already", dag_id=row.dag_id, logical_date=run.logical_date)
-        await self._store(connection, row, _or_none(row, run.interval, row.now))
+        if row.is_custom:
+            await connection.execute(SQL["ask_custom"], {"dag_key": row.dag_key})
+            await connection.execute(SQL["notify_schedule"])
+        else:
+            await self._store(connection, row, _or_none(row, run.interval, row.now))
         return True
 
     async def _store(self, connection: AsyncConnection[Any], row: Due, run: RunInfo | None) -> None:
@@ -188,7 +194,7 @@ def _or_none(row: Due, last: DataInterval | None, now: datetime) -> RunInfo | No
 def _arguments(row: Due, run: RunInfo) -> dict[str, Any]:
     return {
         "dag_id": row.dag_id,
-        "run_id": f"scheduled__{_iso(run.run_after)}",
+        "run_id": row.next_run_id or f"scheduled__{_iso(run.run_after)}",
         "logical_date": run.logical_date,
         "start": run.interval.start,
         "end": run.interval.end,

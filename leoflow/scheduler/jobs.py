@@ -7,15 +7,17 @@ died. So it is run under supervision, its listener reconnects, and stalled jobs 
 import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import structlog
-from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 from procrastinate.connector import Notify
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
 from leoflow.config import RetentionSettings
 from leoflow.db.queries import load
+from leoflow.scheduler.callbacks import CallbackRequest, Callbacks
 from leoflow.supervision import Backoff, log_failure
 
 SQL = load("scheduler")
@@ -23,6 +25,8 @@ QUEUE = "leoflow"
 KEEP_JOBS_HOURS = 72
 STALLED_AFTER_SECONDS = 60.0
 RETENTION_BATCH = 1_000
+CALLBACK_TRIES = 5
+"""How often a callback is tried whose environment or machine fails; one that raises was called and is not repeated."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,11 +46,12 @@ class Connector(PsycopgConnector):
 
 
 class Jobs:
-    """procrastinate's worker with Leoflow's jobs: retention, partitions, its own clean-up."""
+    """procrastinate's worker with Leoflow's jobs: callbacks, retention, partitions, its own clean-up."""
 
-    def __init__(self, dsn: str, retention: RetentionSettings) -> None:
+    def __init__(self, dsn: str, retention: RetentionSettings, callbacks: Callbacks) -> None:
         self._dsn = dsn
         self._retention = retention
+        self._callbacks = callbacks
 
     async def run(self) -> None:
         """Run until cancelled, or until procrastinate gives up; the caller starts it again."""
@@ -56,7 +61,7 @@ class Jobs:
             worker = asyncio.create_task(
                 app.run_worker_async(
                     queues=[QUEUE],
-                    concurrency=4,
+                    concurrency=8,
                     install_signal_handlers=False,
                     delete_jobs="successful",
                     fetch_job_polling_interval=30.0,
@@ -95,6 +100,13 @@ class Jobs:
             await app.job_manager.delete_old_jobs(
                 nb_hours=KEEP_JOBS_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
             )
+
+        tries = RetryStrategy(max_attempts=CALLBACK_TRIES, exponential_wait=4)
+
+        @app.task(name="callback", queue=QUEUE, retry=tries, pass_context=True)
+        async def callback(context: JobContext, /, **request: Any) -> None:
+            is_last_try = context.job.attempts + 1 >= CALLBACK_TRIES
+            await self._callbacks.carry_out(CallbackRequest(**request), is_last_try=is_last_try)
 
     async def _defer_at_start(self, app: App) -> None:
         """A machine that is rarely on at the scheduled minute cleans up when it starts."""

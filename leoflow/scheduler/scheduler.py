@@ -7,11 +7,15 @@ import structlog
 from leoflow.config import Settings
 from leoflow.db import Listener, Pool
 from leoflow.db.queries import load
+from leoflow.execution.usercode import UserCode
+from leoflow.scheduler.callbacks import Callbacks
+from leoflow.scheduler.custom_timetables import CustomTimetables
 from leoflow.scheduler.due_runs import DueRuns
 from leoflow.scheduler.heartbeat import Heartbeat
 from leoflow.scheduler.jobs import Jobs
+from leoflow.scheduler.outbox import Deadlines, Outbox
 from leoflow.scheduler.service import Service
-from leoflow.scheduler.timers import Archiver, Deadlines, Reaper, Timers, Watermark
+from leoflow.scheduler.timers import Archiver, Reaper, RunTimeouts, Timers, Watermark
 from leoflow.supervision import keep_running, running
 
 log = structlog.get_logger(__name__)
@@ -24,22 +28,34 @@ class Scheduler:
         pool: connections for the services.
         dsn: for the connections they keep to themselves.
         settings: of the process.
+        usercode: calls projects' code, for callbacks and custom timetables.
         kinds: the roles this process has in the health report.
     """
 
-    def __init__(self, pool: Pool, dsn: str, settings: Settings, *, kinds: tuple[str, ...] = ("scheduler",)) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        dsn: str,
+        settings: Settings,
+        usercode: UserCode,
+        *,
+        kinds: tuple[str, ...] = ("scheduler",),
+    ) -> None:
         self._dsn = dsn
         own = settings.scheduler
         self.services: list[Service] = [
             DueRuns(pool, own),
+            CustomTimetables(pool, own, settings.usercode, usercode),
             Timers(pool, own),
             Reaper(pool, own),
+            RunTimeouts(pool, own),
             Deadlines(pool, own),
+            Outbox(pool, own),
             Watermark(pool),
             Archiver(pool),
             Heartbeat(pool, own, kinds=kinds),
         ]
-        self._jobs = Jobs(dsn, settings.retention)
+        self._jobs = Jobs(dsn, settings.retention, Callbacks(pool, usercode, settings.usercode))
 
     async def run(self) -> None:
         """Start the services and keep them running until cancelled."""
@@ -67,7 +83,7 @@ class Scheduler:
 def timers_only(pool: Pool, settings: Settings) -> list[Service]:
     """What a single run needs of the scheduler: retry times, lost leases, time-outs; no due runs of other DAGs."""
     own = settings.scheduler
-    return [Timers(pool, own), Reaper(pool, own), Deadlines(pool, own)]
+    return [Timers(pool, own), Reaper(pool, own), RunTimeouts(pool, own)]
 
 
 async def retire_earlier_workers(pool: Pool) -> None:

@@ -6,7 +6,7 @@ import structlog
 
 from leoflow.config import SchedulerSettings
 from leoflow.db import Pool, retry_transient
-from leoflow.db.queries import load
+from leoflow.db.queries import Queries, load
 from leoflow.scheduler.service import Service
 
 SQL = load("scheduler")
@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 class SetBased(Service):
     """A service that calls one function with a limit until it has nothing more to do."""
 
+    queries: ClassVar[Queries] = SQL
     call: ClassVar[str]
     next_due: ClassVar[str | None] = None
     wakes_workers: ClassVar[bool] = True
@@ -36,20 +37,21 @@ class SetBased(Service):
             log.info(self.name, count=done)
         if done >= self._limit:
             return 0.0
-        return None if self.next_due is None else await self._seconds_to_next()
+        return await self._seconds_to_next()
 
     async def _call(self) -> int:
         async with self._pool.connection() as connection:
-            row = await (await connection.execute(SQL[self.call], (self._limit,))).fetchone()
+            row = await (await connection.execute(self.queries[self.call], (self._limit,))).fetchone()
             done = int(row[0]) if row else 0
             if done and self.wakes_workers:
                 await connection.execute(SQL["wake_workers"])
             return done
 
     async def _seconds_to_next(self) -> float | None:
-        assert self.next_due is not None
+        if self.next_due is None:
+            return None
         async with self._pool.connection() as connection:
-            row = await (await connection.execute(SQL[self.next_due])).fetchone()
+            row = await (await connection.execute(self.queries[self.next_due])).fetchone()
         return None if row is None or row[0] is None else float(row[0])
 
 
@@ -89,7 +91,7 @@ class Watermark(Service):
         return ACTIVE_WATERMARK_SECONDS if row and row[0] is not None else IDLE_WATERMARK_SECONDS
 
 
-class Deadlines(SetBased):
+class RunTimeouts(SetBased):
     """Fails runs that exceeded their `dagrun_timeout`."""
 
     name = "run timeouts"

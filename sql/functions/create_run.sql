@@ -52,6 +52,10 @@ begin
         perform leoflow_core.reject('LF422', format('unknown run type: %s', p_run_type),
             format('one of %s', array_to_string(enum_range(null::leoflow.dag_run_type), ', ')));
     end if;
+    if not (p_run_type = any(v_dag.allowed_run_types)) then
+        perform leoflow_core.reject('LF422', format('DAG %s does not allow %s runs', p_dag_id, p_run_type),
+            format('it allows %s (allowed_run_types)', array_to_string(v_dag.allowed_run_types, ', ')));
+    end if;
     run_id := coalesce(p_run_id, p_run_type || '__' || leoflow_core.isoformat(v_run_after));
     if run_id = '' or length(run_id) > 250 then
         perform leoflow_core.reject('LF422', 'run_id must have 1 to 250 characters', 'leave it out to get a generated one');
@@ -139,6 +143,9 @@ begin
     if v_starts and v_expands_now then -- maps over nothing
         perform leoflow_core.evaluate_run(run_key);
         perform leoflow_core.end_run_if_done(run_key);
+    end if;
+    if v_version.has_callbacks then
+        perform leoflow_core.prepare_callbacks(run_key);
     end if;
 end
 $$;

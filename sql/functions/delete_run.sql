@@ -29,6 +29,8 @@ begin
     perform from leoflow_core.dag_run as r where r.run_key = any(p_run_keys) order by r.run_key for update;
     delete from leoflow_core.gate_token as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.join_counter as x where x.run_key = any(p_run_keys);
+    delete from leoflow_core.deadline as x where x.run_key = any(p_run_keys);
+    delete from leoflow_core.outbox as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.xcom as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_log as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_attempt_history as x where x.run_key = any(p_run_keys);

@@ -7,21 +7,28 @@ as $$
 #variable_conflict use_column
 declare
     v_failed int[];
+    v_called bigint[];
 begin
     with ended as (
         update leoflow_core.dag_run as r set
             state = case when r.failed_leaves > 0 then 'failed' else 'success' end::leoflow.dag_run_state,
             end_date = clock_timestamp(), updated_at = clock_timestamp()
         where r.run_key = any(p_run_keys)
-        returning r.dag_key, r.state
+        returning r.run_key, r.dag_key, r.version_key, r.state
     )
-    select array_agg(distinct d.dag_key) into v_failed
+    select
+        array_agg(distinct d.dag_key) filter (where e.state = 'failed' and d.max_consecutive_failed_dag_runs > 0),
+        array_agg(e.run_key) filter (where v.has_callbacks)
+    into v_failed, v_called
     from ended as e
     join leoflow_core.dag as d on d.dag_key = e.dag_key
-    where e.state = 'failed' and d.max_consecutive_failed_dag_runs > 0;
+    join leoflow_core.dag_version as v on v.version_key = e.version_key;
     delete from leoflow_core.join_counter as j where j.run_key = any(p_run_keys);
     if v_failed is not null then
         perform leoflow_core.pause_failing(d.dag_key) from unnest(v_failed) as d(dag_key);
+    end if;
+    if v_called is not null then
+        perform leoflow_core.request_run_callbacks(v_called);
     end if;
 end
 $$;

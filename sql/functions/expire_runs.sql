@@ -14,6 +14,7 @@ begin
             and r.start_date < clock_timestamp() - make_interval(secs => d.dagrun_timeout_seconds)
         order by r.run_key limit p_limit
     loop
+        perform leoflow_core.request_timeout_callback(v_run.run_key);
         perform leoflow_core.skip_unfinished(v_run.run_key);
         perform leoflow_core.stop_run(v_run.run_key, 'failed');
         perform leoflow_core.write_audit('dagrun_timeout', 'scheduler', v_run.dag_id, p_run_id => v_run.run_id);

@@ -37,7 +37,7 @@ begin
         v_new := true;
         insert into leoflow_core.dag_version as v (
             dag_key, version_number, version_id, dag_version, content_hash, spec, source_code, bundle_path,
-            environment_key, relative_fileloc, image, task_count, max_active_tasks, fail_fast, has_slotted
+            environment_key, relative_fileloc, image, task_count, max_active_tasks, fail_fast, has_slotted, has_callbacks
         )
         select
             v_dag.dag_key,
@@ -45,7 +45,7 @@ begin
             leoflow_core.uuid7(), p_spec ->> 'dag_version', v_hash, p_spec,
             coalesce(p_source_code, p_spec -> 'source' ->> 'code'), p_bundle_path, p_environment_key, v_relative,
             p_spec ->> 'image', jsonb_array_length(p_spec -> 'tasks'), coalesce((p_spec ->> 'max_active_tasks')::int, 16),
-            coalesce((p_spec ->> 'fail_fast')::boolean, false), false
+            coalesce((p_spec ->> 'fail_fast')::boolean, false), false, leoflow_core.has_callbacks(p_spec)
         returning v.* into v_version;
         perform leoflow_core.register_tasks(v_version.version_key, p_spec);
         update leoflow_core.dag_version as v set has_slotted = true
@@ -65,6 +65,7 @@ begin
     end if;
 
     v_reschedule := v_dag.is_stale or v_dag.current_version_key is null
+        or (leoflow_core.is_custom(p_spec -> 'schedule') and v_dag.current_version_key <> v_version.version_key)
         or (v_dag.schedule, v_dag.start_date, v_dag.end_date, v_dag.catchup, v_dag.timezone) is distinct from (
             nullif(p_spec -> 'schedule', 'null'), (p_spec ->> 'start_date')::timestamptz,
             (p_spec ->> 'end_date')::timestamptz, coalesce((p_spec ->> 'catchup')::boolean, false),
@@ -94,9 +95,13 @@ begin
         max_consecutive_failed_dag_runs = coalesce((p_spec ->> 'max_consecutive_failed_dag_runs')::int, 0),
         dagrun_timeout_seconds = (p_spec ->> 'dagrun_timeout_seconds')::float8,
         fail_fast = coalesce((p_spec ->> 'fail_fast')::boolean, false),
+        allowed_run_types = case when jsonb_typeof(p_spec -> 'allowed_run_types') = 'array'
+            then array(select jsonb_array_elements_text(p_spec -> 'allowed_run_types')) end,
         is_stale = false,
         has_import_errors = false,
         schedule_pending = d.schedule_pending or v_reschedule,
+        schedule_error = case when not v_reschedule then d.schedule_error end,
+        plan_after = case when not v_reschedule then d.plan_after end,
         last_parsed_at = clock_timestamp(),
         last_parse_seconds = coalesce(p_parse_seconds, d.last_parse_seconds)
     where d.dag_key = v_dag.dag_key;

@@ -84,6 +84,7 @@ begin
         count(*), array_agg(w.settled) filter (where w.state = 'failed'), array_agg(w.ref) filter (where w.state = 'failed')
     into v_done, v_settled, v_failed from written as w;
     if v_settled is not null then
+        perform leoflow_core.request_task_callbacks(v_failed, p_reason);
         perform leoflow_core.propagate(v_settled || leoflow_core.fail_fast(v_failed));
     end if;
     return v_done;

@@ -6,6 +6,7 @@ declare
     v_dag int := null;
     v_room int;
     v_started bigint[];
+    v_ended bigint[];
     v_total int := 0;
 begin
     loop
@@ -31,9 +32,13 @@ begin
                 start_date = coalesce(r.start_date, clock_timestamp()),
                 end_date = case when r.instance_count = 0 then clock_timestamp() end,
                 updated_at = clock_timestamp()
-            from q where r.run_key = q.run_key returning r.run_key
+            from q where r.run_key = q.run_key returning r.run_key, r.state
         )
-        select array_agg(s.run_key order by s.run_key) into v_started from started as s;
+        select array_agg(s.run_key order by s.run_key), array_agg(s.run_key) filter (where s.state = 'success')
+        into v_started, v_ended from started as s;
+        if v_ended is not null then
+            perform leoflow_core.request_run_callbacks(v_ended);
+        end if;
         if v_started is not null then
             v_total := v_total + cardinality(v_started);
             perform leoflow_core.evaluate_run(s.run_key) from unnest(v_started) as s(run_key);

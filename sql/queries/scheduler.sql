@@ -4,7 +4,8 @@
 -- DAGs whose schedule is new or changed, with the interval of their latest scheduled run.
 select
     d.dag_key, d.dag_id, d.schedule, d.start_date, d.end_date, d.catchup,
-    d.next_data_interval_start as next_start, d.next_data_interval_end as next_end, d.next_run_after,
+    d.next_data_interval_start as next_start, d.next_data_interval_end as next_end, d.next_run_after, d.next_run_id,
+    false as is_custom,
     l.data_interval_start as last_start, l.data_interval_end as last_end,
     clock_timestamp() as now
 from leoflow_core.dag as d
@@ -15,7 +16,7 @@ left join lateral (
     order by r.logical_date desc
     limit 1
 ) as l on true
-where d.schedule_pending and not d.is_stale
+where d.schedule_pending and not d.is_stale and not leoflow_core.is_custom(d.schedule)
 order by d.dag_key
 limit %(limit)s
 for no key update of d skip locked;
@@ -24,7 +25,8 @@ for no key update of d skip locked;
 -- DAGs with a due run and room for it under max_active_runs, longest due first.
 select
     d.dag_key, d.dag_id, d.schedule, d.start_date, d.end_date, d.catchup,
-    d.next_data_interval_start as next_start, d.next_data_interval_end as next_end, d.next_run_after,
+    d.next_data_interval_start as next_start, d.next_data_interval_end as next_end, d.next_run_after, d.next_run_id,
+    leoflow_core.is_custom(d.schedule) as is_custom,
     l.data_interval_start as last_start, l.data_interval_end as last_end,
     clock_timestamp() as now
 from leoflow_core.dag as d
@@ -37,6 +39,7 @@ left join lateral (
 ) as l on true
 where
     not d.is_paused and not d.is_stale and not d.schedule_pending
+    and (d.allowed_run_types is null or 'scheduled' = any(d.allowed_run_types))
     and d.next_run_after <= clock_timestamp()
     and d.dag_key <> all(%(except)s::int[])
     and (
@@ -69,13 +72,80 @@ set
     schedule_pending = false
 where dag_key = %(dag_key)s;
 
+-- name: notify_schedule
+notify leoflow_schedule;
+
+-- name: ask_custom
+-- The next run of a DAG with a custom timetable must be asked for.
+update leoflow_core.dag
+set
+    next_logical_date = null, next_data_interval_start = null, next_data_interval_end = null, next_run_after = null,
+    next_run_id = null, schedule_pending = true, plan_after = clock_timestamp()
+where dag_key = %(dag_key)s;
+
+-- name: take_custom
+-- Take DAGs with a custom timetable that must be asked; whoever dies meanwhile loses them when the time is over.
+with taken as (
+    update leoflow_core.dag as d
+    set plan_after = clock_timestamp() + make_interval(secs => %(seconds)s)
+    where
+        d.dag_key in (
+            select c.dag_key from leoflow_core.dag as c
+            where
+                c.schedule_pending and not c.is_stale and leoflow_core.is_custom(c.schedule)
+                and coalesce(c.plan_after <= clock_timestamp(), true)
+            order by c.plan_after nulls first, c.dag_key
+            limit %(limit)s
+            for no key update skip locked
+        )
+    returning d.*
+)
+select
+    d.dag_key, d.dag_id, d.current_version_key as version_key, v.environment_key, v.bundle_path, v.relative_fileloc,
+    d.start_date, d.end_date, d.catchup, l.data_interval_start as last_start, l.data_interval_end as last_end
+from taken as d
+inner join leoflow_core.dag_version as v on v.version_key = d.current_version_key
+left join lateral (
+    select r.data_interval_start, r.data_interval_end
+    from leoflow_core.dag_run as r
+    where r.dag_key = d.dag_key and r.run_type in ('scheduled', 'backfill') and r.logical_date is not null
+    order by r.logical_date desc
+    limit 1
+) as l on true;
+
+-- name: store_custom
+-- The answer of a custom timetable, unless the DAG has another version, or a run more, since it was asked.
+with stored as (
+    update leoflow_core.dag as d
+    set
+        next_logical_date = %(start)s, next_data_interval_start = %(start)s, next_data_interval_end = %(end)s,
+        next_run_after = %(run_after)s, next_run_id = %(run_id)s, schedule_error = %(error)s::text,
+        schedule_pending = %(error)s::text is not null,
+        plan_after = case when %(error)s::text is not null then clock_timestamp() + make_interval(secs => %(wait)s) end
+    where
+        d.dag_key = %(dag_key)s and d.schedule_pending and d.current_version_key = %(version_key)s
+        and (
+            select max(r.data_interval_start) from leoflow_core.dag_run as r
+            where r.dag_key = d.dag_key and r.run_type in ('scheduled', 'backfill') and r.logical_date is not null
+        ) is not distinct from %(last_start)s::timestamptz
+    returning d.next_run_after
+)
+select pg_notify('leoflow_schedule', '') from stored where stored.next_run_after is not null;
+
+-- name: seconds_to_next_custom
+select extract(epoch from min(coalesce(d.plan_after, clock_timestamp())) - clock_timestamp())
+from leoflow_core.dag as d
+where d.schedule_pending and not d.is_stale and leoflow_core.is_custom(d.schedule);
+
 -- name: seconds_to_next_run
 -- Seconds until the next run that is not due yet, and whether a due one waits for a running one to end.
 select
     extract(epoch from min(d.next_run_after) filter (where d.next_run_after > clock_timestamp()) - clock_timestamp()),
     coalesce(bool_or(d.next_run_after <= clock_timestamp()), false)
 from leoflow_core.dag as d
-where not d.is_paused and not d.is_stale and d.next_run_after is not null;
+where
+    not d.is_paused and not d.is_stale and d.next_run_after is not null
+    and (d.allowed_run_types is null or 'scheduled' = any(d.allowed_run_types));
 
 -- name: wake_workers
 select leoflow_core.wake_workers();

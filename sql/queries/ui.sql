@@ -149,6 +149,9 @@ inner join leoflow_core.task as t on d.current_version_key = t.version_key
 where not d.is_stale and t.operator = 'TriggerDagRunOperator' and t.spec -> 'call_args' ->> 'trigger_dag_id' is not null
 order by d.dag_id, t.task_id;
 
+-- name: deadline_count
+select count(*) from leoflow_core.deadline as l where l.run_key = %(run_key)s;
+
 -- name: run_key
 select r.run_key
 from leoflow_core.dag_run as r

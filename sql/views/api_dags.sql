@@ -47,7 +47,7 @@ select
     d.next_data_interval_start as next_dagrun_data_interval_start,
     d.next_data_interval_end as next_dagrun_data_interval_end,
     d.next_run_after as next_dagrun_run_after,
-    null::text[] as allowed_run_types,
+    d.allowed_run_types,
     d.owners,
     coalesce(d.schedule ->> 'type' in ('cron', 'multiple_cron', 'delta'), false) as timetable_periodic,
     false as is_backfillable,

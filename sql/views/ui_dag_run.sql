@@ -21,6 +21,10 @@ select
     r.run_type,
     r.triggering_user_name,
     extract(epoch from r.end_date - r.start_date)::float8 as duration,
+    exists (
+        select from leoflow_core.deadline as l
+        where l.run_key = r.run_key and l.missed
+    ) as has_missed_deadline,
     coalesce(
         extract(epoch from coalesce(r.end_date, clock_timestamp()) - r.start_date)::float8, 0
     ) as elapsed

@@ -125,7 +125,6 @@ async def _complete(
             dag
             | {
                 "tags": _tags(dag),
-                "allowed_run_types": None,
                 "asset_expression": dag["schedule_expression"] if dag["schedule_type"] == "assets" else None,
                 "latest_dag_runs": runs.get(dag["dag_id"], []),
                 "pending_actions": [],

@@ -130,9 +130,7 @@ def _grid_run(run: Row) -> GridRun:
         dag_display_name=run["dag_display_name"],
         bundle_url=None,
     )
-    return GridRun.model_validate(
-        run | {"dag_versions": [version], "has_missed_deadline": False, "duration": run["elapsed"]}
-    )
+    return GridRun.model_validate(run | {"dag_versions": [version], "duration": run["elapsed"]})
 
 
 @router.get(

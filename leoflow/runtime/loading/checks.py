@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from leoflow.runtime.loading.check_timetable import check_timetable
 from leoflow.runtime.loading.dag_file import Lines
 from leoflow.runtime.loading.failures import Failure, explain
 
@@ -31,6 +32,7 @@ def check(dag: Any, lines: Lines, file: str) -> None:
         raise Failure(
             f"{about}: {failure.what}", file=place, line=line, rule=failure.rule, hint=failure.hint
         ) from error
+    check_timetable(dag, lines, file)
 
 
 def _cycles(dag: Any, lines: Lines) -> None:

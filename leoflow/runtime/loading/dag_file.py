@@ -17,6 +17,7 @@ class Lines:
     """Where the objects of a DAG file were made: the innermost line of the file itself, else of a helper."""
 
     def __init__(self, root: Path, dag_file: Path) -> None:
+        self.root = root
         self._root = f"{root}/"
         self._file = str(dag_file)
         self._dags: dict[int, tuple[str, int]] = {}

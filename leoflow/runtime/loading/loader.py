@@ -35,7 +35,7 @@ def load(request: dict[str, Any]) -> dict[str, Any]:
             answer["dags"] = _load(root, file)
             answer["plugin_errors"] = plugin_errors(root)
         except BaseException as error:
-            answer["error"] = _error(error, root, file)
+            answer["error"] = failure_as_json(error, root, file)
     answer["warnings"] = _warnings(caught, root) + answer.pop("plugin_errors", [])
     answer["seconds"] = round(time.monotonic() - started, 6)
     return answer
@@ -86,7 +86,8 @@ def _is_json(value: Any) -> bool:
     return True
 
 
-def _error(error: BaseException, root: Path, file: str) -> dict[str, Any]:
+def failure_as_json(error: BaseException, root: Path, file: str) -> dict[str, Any]:
+    """Return what went wrong, with its place, its remedy and a traceback without this machine's paths."""
     failure = error if isinstance(error, Failure) else explain(error, root, file)
     text = "" if isinstance(error, Failure) else "".join(traceback.format_exception(error))
     return {**failure.as_json(), "traceback": _tidy(text, root)}

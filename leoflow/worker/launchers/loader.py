@@ -1,13 +1,13 @@
 """Compiles DAG files in forks of the warm environment zygote: a few milliseconds instead of seconds per file."""
 
 import asyncio
-import os
 import signal
 from typing import Any
 
 from leoflow.compiler import loader
 from leoflow.compiler.loader import LoadRequest, LoadResult
 from leoflow.worker.launchers.base import Ended, LaunchError
+from leoflow.worker.launchers.pipes import Pipe
 from leoflow.worker.launchers.process import ForkServerLauncher
 
 _KEPT_OUTPUT = 32_768
@@ -34,8 +34,8 @@ class ForkServerLoader:
             )
         except LaunchError as error:
             raise request.error(error.reason, rule="environment", hint="Run `leoflow doctor`.") from error
-        answer = _Pipe(result_fd, keep_start=limits.result_bytes + 1, keep_end=0)
-        output = _Pipe(output_fd, keep_start=_KEPT_OUTPUT, keep_end=_KEPT_OUTPUT, limit=limits.output_bytes)
+        answer = Pipe(result_fd, keep_start=limits.result_bytes + 1, keep_end=0)
+        output = Pipe(output_fd, keep_start=_KEPT_OUTPUT, keep_end=_KEPT_OUTPUT, limit=limits.output_bytes)
         exited = asyncio.ensure_future(client.wait(order_id))
         try:
             await self._watch(exited, output, answer, request)
@@ -52,9 +52,7 @@ class ForkServerLoader:
             raise loader.died(request, ended.status, output.text())
         return loader.read_result(request, bytes(answer.start), output.text())
 
-    async def _watch(
-        self, exited: "asyncio.Future[Ended]", output: "_Pipe", answer: "_Pipe", request: LoadRequest
-    ) -> None:
+    async def _watch(self, exited: "asyncio.Future[Ended]", output: Pipe, answer: Pipe, request: LoadRequest) -> None:
         waiting: set[asyncio.Future[Any]] = {exited, output.exceeded}
         done, _ = await asyncio.wait(waiting, timeout=request.limits.seconds, return_when="FIRST_COMPLETED")
         if exited in done:
@@ -64,49 +62,3 @@ class ForkServerLoader:
         if answer.size > request.limits.result_bytes:
             raise loader.too_large(request)
         raise loader.too_slow(request, output.text())
-
-
-class _Pipe:
-    """Reads a pipe as it fills; keeps its beginning and its end."""
-
-    def __init__(self, descriptor: int, *, keep_start: int, keep_end: int, limit: int | None = None) -> None:
-        self._descriptor = descriptor
-        self._keep_start = keep_start
-        self._keep_end = keep_end
-        self._limit = limit
-        self._loop = asyncio.get_running_loop()
-        self.start = bytearray()
-        self._end = bytearray()
-        self.size = 0
-        self.closed: asyncio.Future[None] = self._loop.create_future()
-        self.exceeded: asyncio.Future[None] = self._loop.create_future()
-        os.set_blocking(descriptor, False)
-        self._loop.add_reader(descriptor, self._readable)
-
-    def stop(self) -> None:
-        """Close the pipe."""
-        if not self.closed.done():
-            self._loop.remove_reader(self._descriptor)
-            os.close(self._descriptor)
-            self.closed.set_result(None)
-
-    def text(self) -> str:
-        """Return what was kept, with a mark where something is missing."""
-        cut = b"\n[...]\n" if self.size > len(self.start) + len(self._end) else b""
-        return (self.start + cut + self._end).decode("utf-8", "replace")
-
-    def _readable(self) -> None:
-        try:
-            data = os.read(self._descriptor, 1 << 16)
-        except (BlockingIOError, InterruptedError):
-            return
-        if not data:
-            self.stop()
-            return
-        self.size += len(data)
-        room = self._keep_start - len(self.start)
-        self.start += data[:room] if room > 0 else b""
-        if self._keep_end:
-            self._end = (self._end + data[max(room, 0) :])[-self._keep_end :]
-        if self._limit is not None and self.size > self._limit and not self.exceeded.done():
-            self.exceeded.set_result(None)

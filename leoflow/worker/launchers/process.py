@@ -168,6 +168,14 @@ class ForkServerLauncher:
             os.close(output_write)
         return client, order_id, result_read, output_read
 
+    async def client_of(self, environment_key: str | None) -> ZygoteClient:
+        """Return the channel to an environment's zygote, started if need be.
+
+        Raises:
+            LaunchError: the environment cannot be had.
+        """
+        return (await self._environment(environment_key)).client
+
     # -- zygotes ------------------------------------------------------------------------------------------
 
     async def _environment(self, key: str | None) -> _Environment:

@@ -81,13 +81,22 @@ d = DAG("d", schedule={schedule})
     [
         ("schedule=[Asset('a')]", "asset events"),
         ("schedule=relativedelta(months=1)", "cannot be computed yet"),
-        ("on_failure_callback=print", "callbacks of the DAG"),
+        (
+            "deadline=DeadlineAlert(AcmeReference(), timedelta(1), SyncCallback(print_it))",
+            "AcmeReference cannot be computed",
+        ),
     ],
 )
 async def test_what_is_recorded_but_not_acted_on_is_said(
     write: Callable[..., Path], loader: ForkLoader, dag: str, words: str
 ) -> None:
-    imports = "from airflow.sdk import Asset\nfrom dateutil.relativedelta import relativedelta\n"
+    imports = (
+        "from datetime import timedelta\nfrom airflow.sdk import Asset\n"
+        "from dateutil.relativedelta import relativedelta\n"
+        "from airflow.sdk.definitions.callback import SyncCallback\n"
+        "from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert\n"
+        "def print_it(): pass\nclass AcmeReference(BaseDeadlineReference): pass\n"
+    )
     [compiled] = await compile_project(discover(write(f"{imports}d = DAG('d', {dag})\n"))[0], loader)
     assert any(words in warning for warning in compiled.warnings)
 
