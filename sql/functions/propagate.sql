@@ -168,7 +168,8 @@ begin
                 attempt_id = case when d.is_handed then leoflow_core.uuid7() else t.attempt_id end,
                 worker_key = case when d.is_handed then p_worker_key else t.worker_key end,
                 queued_at = case when d.is_handed then v_now else t.queued_at end,
-                due_at = case when d.is_handed and not p_start then v_now + interval '10 minutes' end,
+                due_at = case when d.is_handed and not p_start then v_now
+                    + make_interval(secs => leoflow_core.setting('queued_timeout_seconds')::float8) end,
                 start_date = case when d.is_handed and not p_start then null
                     when d.is_handed or d.decision <> 'scheduled' then v_now else t.start_date end,
                 end_date = case when d.decision <> 'scheduled' then v_now else t.end_date end,

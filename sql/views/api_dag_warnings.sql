@@ -1,5 +1,5 @@
--- Contract: one row per DAG and missing pool, and one per timetable that fails. Registration makes no pool and refuses none, so a task may name a pool
--- with no slots at all; that is what a user must be told.
+-- Contract: one row per DAG and missing pool, and one per timetable that fails. Registration makes no pool and refuses
+-- none, so a task may name a pool with no slots at all; that is what a user must be told.
 -- Callers: the API's warning resource.
 create or replace view leoflow_core.api_dag_warnings as
 select
