@@ -7,7 +7,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -101,6 +101,21 @@ class WorkerSettings(Section):
     )
 
 
+class SecretsSettings(Section):
+    """Which connections and variables tasks may have. See docs/secrets.md."""
+
+    access: Literal["open", "declared"] | None = Field(
+        None,
+        description="`declared`: a task gets what its project's leoflow.yaml names under `connections` and "
+        "`variables`; `open`: everything. Unset: `declared` for the processes of a cluster, `open` for Lite and "
+        "`leoflow run`.",
+    )
+    shared_connections: list[str] = Field(
+        [], description="Connections every task may have; names or patterns with `*`. In the environment as JSON."
+    )
+    shared_variables: list[str] = Field([], description="Variables every task may have, likewise.")
+
+
 class LiteSettings(Section):
     """The product on one machine."""
 
@@ -137,6 +152,7 @@ class Settings(BaseSettings):
     scheduler: SchedulerSettings = SchedulerSettings()
     retention: RetentionSettings = RetentionSettings()
     usercode: UserCodeSettings = UserCodeSettings()
+    secrets: SecretsSettings = SecretsSettings()
     lite: LiteSettings = LiteSettings()
 
     @classmethod

@@ -7,10 +7,15 @@ LF422 invalid); everything else the database says is ours to log and theirs to s
 import psycopg
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from psycopg_pool import PoolTimeout
 
 from leoflow.errors import LeoflowError, UnreachableError
+
+_SECRETIVE = ("/connections", "/variables", "/auth/")
+MASK = "***"
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +25,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(psycopg.Error, _database_error)
     app.add_exception_handler(PoolTimeout, _unreachable)
     app.add_exception_handler(LeoflowError, _leoflow_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
 
 
 def detail(status: int, message: str) -> JSONResponse:
@@ -44,6 +50,15 @@ async def _database_error(request: Request, error: Exception) -> JSONResponse:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """FastAPI's answer, which repeats what was sent: not where that may be a secret."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(noun in request.url.path for noun in _SECRETIVE):
+        found = [{**each, "input": MASK} for each in found]
+    return JSONResponse({"detail": jsonable_encoder(found)}, 422)
 
 
 async def _unreachable(request: Request, error: Exception) -> JSONResponse:

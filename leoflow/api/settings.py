@@ -4,6 +4,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from leoflow.config import SecretsSettings
+
 DAY_SECONDS = 86_400
 
 
@@ -23,6 +25,7 @@ class ApiSettings:
         auto_refresh_seconds: how often the UI polls while something runs.
         xcom_limit_bytes: the largest XCom a task may push over the execution API.
         max_map_length: how many values it may push there for tasks mapped over them.
+        secrets: which connections and variables tasks may have that ask over HTTP.
     """
 
     home: Path
@@ -36,6 +39,7 @@ class ApiSettings:
     auto_refresh_seconds: int = 3
     xcom_limit_bytes: int = 64 * 1024 * 1024
     max_map_length: int = 1024
+    secrets: SecretsSettings = field(default_factory=SecretsSettings)
 
     @property
     def signs_in_locally(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from leoflow.config import Settings, load_settings
 from leoflow.db import Pool, migrate, open_pool
 from leoflow.errors import ExitCode, LeoflowError
+from leoflow.secrets.rotation import seal_what_was_readable
 
 Work = Callable[[Pool, str, Settings], Awaitable[None]]
 
@@ -21,7 +22,7 @@ def run_process(name: str, work: Work, **overrides: Any) -> None:
     from leoflow.cli.logs import configure_logging
 
     configure_logging(stream=sys.stdout)
-    settings = load_settings(**overrides)
+    settings = _for_cluster(load_settings(**overrides))
     dsn = settings.dsn
     if dsn is None:
         raise LeoflowError(
@@ -30,6 +31,12 @@ def run_process(name: str, work: Work, **overrides: Any) -> None:
             exit_code=ExitCode.USAGE,
         )
     asyncio.run(_run(name, work, dsn, settings))
+
+
+def _for_cluster(settings: Settings) -> Settings:
+    """Give tasks no more connections and variables than their projects declare, unless told otherwise."""
+    access = settings.secrets.access or "declared"
+    return settings.model_copy(update={"secrets": settings.secrets.model_copy(update={"access": access})})
 
 
 async def _run(name: str, work: Work, dsn: str, settings: Settings) -> None:
@@ -45,6 +52,8 @@ async def _run(name: str, work: Work, dsn: str, settings: Settings) -> None:
             application_name=f"leoflow-{name}",
         )
         try:
+            async with pool.connection() as connection:
+                await seal_what_was_readable(connection, settings.home)
             await work(pool, dsn, settings)
         finally:
             await pool.close()

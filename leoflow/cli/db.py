@@ -12,12 +12,16 @@ from psycopg.conninfo import conninfo_to_dict
 from leoflow.cli.database import DatabaseOption, database, embedded
 from leoflow.cli.output import Output, OutputOption, print_document
 from leoflow.config import Settings, load_settings
+from leoflow.crypto import KEY_FILE
 from leoflow.db import binaries, migrate
 from leoflow.db.pool import connect, describe
 from leoflow.errors import ExitCode, LeoflowError
+from leoflow.secrets import rotation
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="The database: migrate, check, downgrade, url, shell, clean."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The database: migrate, check, downgrade, url, shell, clean, rotate-key.",
 )
 
 _ENVIRONMENT = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
@@ -118,6 +122,44 @@ def shell(database_url: DatabaseOption = None) -> None:
     rest = " ".join(f"{name}='{value}'" for name, value in parts.items() if name not in _ENVIRONMENT)
     program = _psql(settings)
     os.execve(program, [program, *([rest] if rest else [])], {**os.environ, **environment})
+
+
+@app.command("rotate-key", epilog="Example: leoflow db rotate-key")
+def rotate_key(
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Only put the next key into the file, to copy it to other machines first.")
+    ] = False,
+    forget_old: Annotated[
+        bool, typer.Option("--forget-old", help="Remove the old keys; backups made with them cannot be read then.")
+    ] = False,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Encrypt all variables and connections with a new key. May be interrupted, and run again to complete it."""
+    settings = load_settings(database_url=database_url)
+    if prepare:
+        rotation.prepare(settings.home)
+        print(f"the next key is in {settings.home / KEY_FILE}; copy the file, then rotate", file=sys.stderr)
+        return
+
+    async def run() -> rotation.Rotated | int:
+        async with database(settings) as dsn:
+            await migrate.require_current(dsn)
+            connection = await connect(dsn, application_name="leoflow-rotate-key")
+            async with connection:
+                if forget_old:
+                    return await rotation.forget_old_keys(connection, settings.home)
+                return await rotation.rotate(connection, settings.home)
+
+    done = asyncio.run(run())
+    if isinstance(done, int):
+        print(f"forgot {done} old keys", file=sys.stderr)
+        return
+    how = "with a new key" if done.new_key else "with the key of the rotation that was interrupted"
+    print(f"encrypted {done.resealed} variables and connections {how}", file=sys.stderr)
+    print(
+        f"{done.old_keys} old keys still read backups; remove them with `leoflow db rotate-key --forget-old`",
+        file=sys.stderr,
+    )
 
 
 @app.command(epilog="Example: leoflow db clean --keep-days 30")

@@ -36,6 +36,7 @@ def server(
                 ui_directory=ui,
                 xcom_limit_bytes=settings.worker.xcom_limit_bytes,
                 max_map_length=settings.worker.max_map_length,
+                secrets=settings.secrets,
             )
             await serve(create_app(pool, api), bound, asyncio.Event())
 

@@ -25,7 +25,9 @@ def worker(
     async def work(pool: Pool, dsn: str, settings: Settings) -> None:
         timeout = settings.environments.build_timeout_seconds
         interpreters = Interpreters(settings.home, pool, timeout=timeout, progress=lambda _: None)
-        launcher = ForkServerLauncher(interpreters.python_of, settings.home)
+        launcher = ForkServerLauncher(
+            interpreters.python_of, settings.home, shares_secrets=settings.secrets.access != "declared"
+        )
         running = Worker(pool, settings, launcher, dsn=dsn, queues=queue or None)
         service = asyncio.ensure_future(running.run())
         try:

@@ -121,7 +121,7 @@ async def report(store: Store, attempt: AttemptContext, message: Message) -> Non
     ref = attempt.claimed.ref
     outcome, problem = without_triggerer(outcome_of(attempt, message))
     if problem is not None:
-        await _note(store, attempt.claimed, problem)
+        await note(store, attempt.claimed, problem)
     await save_rendered(store, attempt)
     finished = EngineOutcome(ref, outcome.state, outcome.is_retryable, outcome.due_at, tuple(outcome.xcoms))
 
@@ -147,7 +147,8 @@ async def save_rendered(store: Store, attempt: AttemptContext) -> None:
             await task_instances.save_rendered(connection, [rendered])
 
 
-async def _note(store: Store, claimed: ClaimedAttempt, text: str) -> None:
+async def note(store: Store, claimed: ClaimedAttempt, text: str) -> None:
+    """Write a line of our own into an attempt's log."""
     line = {"timestamp": dt.datetime.now(dt.UTC), "level": "error", "event": text, "logger": "leoflow.execution"}
     chunk = LogChunk(
         claimed.run_key,

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 from leoflow.crypto import SecretBox
 from leoflow.db import Pool
 from leoflow.engine import ClaimedAttempt, XComValue
+from leoflow.execution.access import SecretAccess
 
 Message = Mapping[str, Any]
 """A request of the Task SDK, as decoded: `type` and the model's fields."""
@@ -46,6 +47,7 @@ class AttemptContext:
         held: XComs to be written with the outcome, by key.
         rendered_fields: template fields to be written with the outcome, or when it runs on.
         rendered_map_index: label to be written likewise.
+        refused: kind and name of the connections and variables it was refused.
     """
 
     claimed: ClaimedAttempt
@@ -54,6 +56,7 @@ class AttemptContext:
     held: dict[str, XComValue] = field(default_factory=dict)
     rendered_fields: dict[str, Any] | None = None
     rendered_map_index: str | None = None
+    refused: set[tuple[str, str]] = field(default_factory=set)
 
     def is_own(self, message: Message) -> bool:
         """Tell whether a message's dag_id, run_id, task_id and map_index name this attempt's own instance."""
@@ -74,12 +77,14 @@ class Store:
         pool: connections.
         secrets: decrypts variables and connections.
         limits: bounds on what attempts may store.
+        access: which connections and variables they may have; every one by default.
     """
 
-    def __init__(self, pool: Pool, secrets: SecretBox, limits: Limits) -> None:
+    def __init__(self, pool: Pool, secrets: SecretBox, limits: Limits, access: SecretAccess | None = None) -> None:
         self.pool = pool
         self.secrets = secrets
         self.limits = limits
+        self.access = access or SecretAccess()
 
     async def rows(self, query: str, parameters: Mapping[str, Any]) -> list[TupleRow]:
         """Run a query and return its rows."""

@@ -11,13 +11,17 @@ class FaultError(Exception):
             DAGRUN_ALREADY_EXISTS, PERMISSION_DENIED, API_SERVER_ERROR or GENERIC_ERROR.
         detail: what the SDK shows to the user.
         expected: True when the SDK handles the error as an answer ("no such variable"), False when it raises.
+        note: a sentence for the attempt's log, where the SDK would not say what the user must know.
     """
 
-    def __init__(self, kind: str, detail: dict[str, Any] | None = None, *, expected: bool = False) -> None:
+    def __init__(
+        self, kind: str, detail: dict[str, Any] | None = None, *, expected: bool = False, note: str | None = None
+    ) -> None:
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
         self.detail = detail
         self.expected = expected
+        self.note = note
 
     def body(self) -> dict[str, Any]:
         """Return the SDK's `ErrorResponse`."""

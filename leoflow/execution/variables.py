@@ -9,9 +9,10 @@ async def get_variable(store: Store, attempt: AttemptContext, message: Message) 
     """Return a variable's value and hide it from the log when its key is a sensitive name.
 
     Raises:
-        FaultError: VARIABLE_NOT_FOUND.
+        FaultError: VARIABLE_NOT_FOUND, or PERMISSION_DENIED when the project does not declare it.
     """
     key = message["key"]
+    await store.access.require(store, attempt, "variable", key)
     row = await store.row(queries.load("execution").variable, {"key": key})
     if row is None:
         raise FaultError("VARIABLE_NOT_FOUND", {"key": key}, expected=True)
@@ -20,8 +21,14 @@ async def get_variable(store: Store, attempt: AttemptContext, message: Message) 
     return {"type": "VariableResult", "key": key, "value": value}
 
 
-async def put_variable(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
-    """Create or replace a variable."""
+async def put_variable(store: Store, attempt: AttemptContext, message: Message) -> Reply:
+    """Create or replace a variable, and hide its value from the log when its key is a sensitive name.
+
+    Raises:
+        FaultError: PERMISSION_DENIED, the project does not declare it.
+    """
+    await store.access.require(store, attempt, "variable", message["key"], to_write=True)
+    attempt.secrecy.add(message["value"], message["key"])
     await store.rows(
         queries.load("execution").put_variable,
         {
@@ -33,7 +40,12 @@ async def put_variable(store: Store, _attempt: AttemptContext, message: Message)
     return {"type": "OKResponse", "ok": True}
 
 
-async def delete_variable(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
-    """Delete a variable; one that does not exist is fine."""
+async def delete_variable(store: Store, attempt: AttemptContext, message: Message) -> Reply:
+    """Delete a variable; one that does not exist is fine.
+
+    Raises:
+        FaultError: PERMISSION_DENIED, the project does not declare it.
+    """
+    await store.access.require(store, attempt, "variable", message["key"], to_write=True)
     await store.rows(queries.load("execution").delete_variable, {"key": message["key"]})
     return {"type": "OKResponse", "ok": True}

@@ -10,6 +10,7 @@ import structlog
 from leoflow.config import Settings
 from leoflow.db import Pool, migrate, open_pool
 from leoflow.db.embedded import EmbeddedPostgres
+from leoflow.secrets.rotation import seal_what_was_readable
 
 T = TypeVar("T")
 
@@ -43,6 +44,8 @@ async def database(
             application_name=application_name,
         )
         try:
+            async with pool.connection() as connection:
+                await seal_what_was_readable(connection, settings.home)
             yield dsn, pool
         finally:
             await pool.close()

@@ -49,7 +49,11 @@ class LocalWorker:
         await self._launcher.close()
 
     def _new_launcher(self) -> ForkServerLauncher:
-        return ForkServerLauncher(self._interpreters.python_of, self._settings.home)
+        return ForkServerLauncher(
+            self._interpreters.python_of,
+            self._settings.home,
+            shares_secrets=self._settings.secrets.access != "declared",
+        )
 
 
 class _Loader:

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from leoflow import engine
 from leoflow.compiler import CompiledDag, CompileError, Project, discover, report_project
 from leoflow.config import Settings
+from leoflow.crypto import read_keys, write_keys
 from leoflow.db import Pool, retry_transient
 from leoflow.db.embedded import EmbeddedPostgres
 from leoflow.db.queries import load
@@ -155,6 +156,8 @@ class _Room:
     async def open(self) -> AsyncIterator[None]:
         """Start the worker and the timers."""
         here = self.settings.model_copy(update={"home": self.scratch})
+        if self.settings.dsn is not None:
+            write_keys(self.scratch, read_keys(self.settings.home))
         timeout = self.settings.environments.build_timeout_seconds
         self.interpreters = Interpreters(self.settings.home, self.pool, timeout=timeout, progress=self.watcher.step)
         self.worker = LocalWorker(here, self.pool, self.dsn, self.interpreters)

@@ -101,6 +101,7 @@ async def _serve(
         lite=True,
         xcom_limit_bytes=settings.worker.xcom_limit_bytes,
         max_map_length=settings.worker.max_map_length,
+        secrets=settings.secrets,
     )
     app = create_app(pool, api)
     worker = LocalWorker(settings, pool, dsn, interpreters)

@@ -108,6 +108,7 @@ class LogLines:
     def _plain(self, stream: str, line: bytes, was_cut: bool) -> None:
         text = line.decode("utf-8", errors="replace").rstrip("\r").replace("\x00", "\ufffd")
         if was_cut:
+            text = self._masker.mask_end(text)
             text += f" … (line cut at {MAX_LINE_BYTES:,} bytes)"
         level = "error" if stream == "stderr" else "info"
         logger = "task" if stream == "log" else f"task.{stream}"

@@ -6,42 +6,14 @@ from typing import Any
 
 import orjson
 
+from leoflow.execution.sensitive import is_sensitive
+
 REPLACEMENT = "***"
 MIN_LENGTH = 5
+MIN_LINE_LENGTH = 12
+"""Shorter lines of a longer secret say nothing by themselves, and would hide half the log."""
 MAX_DEPTH = 5
-SENSITIVE_NAMES = (
-    "access_key",
-    "access_token",
-    "api_key",
-    "apikey",
-    "auth_header",
-    "authorization",
-    "bearer",
-    "connection_string",
-    "dsn",
-    "passphrase",
-    "passwd",
-    "password",
-    "private_key",
-    "proxy",
-    "proxy_password",
-    "proxies",
-    "secret",
-    "service_account",
-    "service_key",
-    "token",
-    "keyfile_dict",
-    "webhook_url",
-)
 _NEVER_MASKED = {"airflow"}
-
-
-def is_sensitive(name: str | None) -> bool:
-    """Tell whether values under this name are secrets by Airflow's list."""
-    if not name:
-        return False
-    lowered = name.strip().lower()
-    return any(part in lowered for part in SENSITIVE_NAMES)
 
 
 class Masker:
@@ -57,7 +29,7 @@ class Masker:
         With a name, only if the name is sensitive; of a mapping, the values under sensitive names; of a list,
         each item under the same name.
         """
-        found = {secret for secret in _secrets_in(value, name, 0) if _worth_masking(secret)}
+        found = {part for secret in _secrets_in(value, name, 0) for part in _parts(secret) if _worth_masking(part)}
         if not found <= self._secrets:
             self._secrets |= found
             self._pattern = _compile(self._secrets)
@@ -67,6 +39,16 @@ class Masker:
         if self._pattern is None:
             return line
         return self._pattern.sub(REPLACEMENT.encode(), line)
+
+    def mask_end(self, text: str) -> str:
+        """Return a text that was cut off, without the beginning of a secret it may end with."""
+        longest = 0
+        for secret in self._secrets:
+            for length in range(min(len(secret) - 1, len(text)), longest, -1):
+                if text.endswith(secret[:length]):
+                    longest = length
+                    break
+        return text[: len(text) - longest] + REPLACEMENT if longest else text
 
 
 def _secrets_in(value: Any, name: str | None, depth: int) -> Iterator[str]:
@@ -80,6 +62,14 @@ def _secrets_in(value: Any, name: str | None, depth: int) -> Iterator[str]:
             yield from _secrets_in(item, name, depth + 1)
     elif isinstance(value, str) and (name is None or is_sensitive(name)):
         yield value
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """Yield a secret and, since a log goes line by line, the lines of one that has several (a private key)."""
+    yield secret
+    lines = [line.strip() for line in secret.splitlines()]
+    if len(lines) > 1:
+        yield from (line for line in lines if len(line) >= MIN_LINE_LENGTH and not line.startswith("-----"))
 
 
 def _worth_masking(secret: str) -> bool:

@@ -25,6 +25,7 @@ from leoflow.runtime.sdk_adapter import REDUCE_INPUTS, XCOM_WINDOW
 from leoflow.worker.endings import explain
 from leoflow.worker.frames import FrameChannel
 from leoflow.worker.launchers.base import AttemptProcess, Ended, Launcher, LaunchError, LaunchOrder
+from leoflow.worker.launchers.environment_variables import secrets_in
 from leoflow.worker.log_lines import LogLines
 from leoflow.worker.masking import Masker
 from leoflow.worker.startup import launch_order
@@ -142,15 +143,21 @@ class Session:
             await self._report_once(Outcome("failed", is_retryable=True, end_date=_now()))
 
     async def _order(self) -> LaunchOrder:
+        access, version_key = self._store.access, self.attempt.claimed.version_key
         try:
             settings = await retry_transient(lambda: self._task_settings.of(self.attempt.claimed))
+            secrets: Mapping[str, str] = {}
+            if not access.is_open:
+                secrets = await retry_transient(
+                    lambda: access.environment(self._store, version_key, secrets_in(os.environ))
+                )
         except (psycopg.Error, PoolTimeout) as error:
             raise LaunchError(f"its settings could not be read ({error})", infrastructure=True) from error
         self._memory_limit = settings.memory
         if settings.reserved:
             names = ", ".join(settings.reserved)
             self.lines.note(f"leoflow.yaml sets {names}: reserved for Leoflow, not set.", level="warning")
-        return launch_order(self.attempt.claimed, settings)
+        return launch_order(self.attempt.claimed, settings, secrets)
 
     # -- serving ------------------------------------------------------------------------------------------
 
@@ -292,6 +299,9 @@ class Session:
             reply = await retry_transient(lambda: operation(self._store, self.attempt, message))
             self._answer(request_id, reply)
         except FaultError as fault:
+            if fault.note is not None:
+                self._read_what_is_there()
+                self.lines.note(fault.note)
             self._refuse(request_id, fault)
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("an attempt's request failed", request=kind, attempt_id=self.attempt_id, error=str(error))

@@ -1,6 +1,7 @@
 """What an attempt is told at its start, from the row that was claimed."""
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from leoflow.worker.task_settings import TaskSettings
 BUNDLE_NAME = "leoflow"
 
 
-def launch_order(claimed: ClaimedAttempt, settings: TaskSettings) -> LaunchOrder:
-    """Return what the launcher needs."""
-    env = dict(settings.env)
+def launch_order(claimed: ClaimedAttempt, settings: TaskSettings, secrets: Mapping[str, str]) -> LaunchOrder:
+    """Return what the launcher needs; `secrets` are the worker's AIRFLOW_CONN_X and the like the attempt may have."""
+    env = {**secrets, **settings.env}
     if claimed.has_reduce:
         env["LEOFLOW_HAS_REDUCE"] = "1"
     if claimed.execution_timeout_seconds is not None:

@@ -19,6 +19,7 @@ from leoflow.config import Settings
 from leoflow.crypto import SecretBox
 from leoflow.db import Listener, Pool
 from leoflow.engine import ClaimedAttempt
+from leoflow.execution.access import SecretAccess
 from leoflow.execution.context import AttemptContext, Limits, Store
 from leoflow.worker.finisher import Finisher
 from leoflow.worker.launchers.base import Launcher
@@ -62,6 +63,7 @@ class Worker:
             pool,
             SecretBox.load_or_create(settings.home),
             Limits(settings.worker.xcom_limit_bytes, settings.worker.max_map_length),
+            SecretAccess(settings.secrets),
         )
         self._task_settings = TaskSettingsCache(self._store)
         self._sessions: dict[str, Session] = {}

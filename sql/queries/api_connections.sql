@@ -9,24 +9,17 @@ select connection_id from leoflow_core.connection where connection_id = any(%(ke
 
 -- name: insert
 insert into leoflow_core.connection
-(connection_id, conn_type, description, host, login, schema, port, password, extra)
-values (
-    %(connection_id)s, %(conn_type)s, %(description)s, %(host)s, %(login)s, %(schema)s, %(port)s,
-    %(password)s, %(extra)s
-)
+(connection_id, conn_type, description, sealed)
+values (%(connection_id)s, %(conn_type)s, %(description)s, %(sealed)s)
 on conflict (connection_id) do nothing;
 
 -- name: put
 insert into leoflow_core.connection
-(connection_id, conn_type, description, host, login, schema, port, password, extra)
-values (
-    %(connection_id)s, %(conn_type)s, %(description)s, %(host)s, %(login)s, %(schema)s, %(port)s,
-    %(password)s, %(extra)s
-)
+(connection_id, conn_type, description, sealed)
+values (%(connection_id)s, %(conn_type)s, %(description)s, %(sealed)s)
 on conflict (connection_id) do update set
-    conn_type = excluded.conn_type, description = excluded.description, host = excluded.host,
-    login = excluded.login, schema = excluded.schema, port = excluded.port,
-    password = excluded.password, extra = excluded.extra;
+    conn_type = excluded.conn_type, description = excluded.description, sealed = excluded.sealed,
+    updated_at = clock_timestamp();
 
 -- name: delete
 delete from leoflow_core.connection where connection_id = %(connection_id)s;

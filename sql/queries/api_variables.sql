@@ -16,10 +16,13 @@ on conflict (key) do nothing;
 -- name: put
 insert into leoflow_core.variable (key, value, description)
 values (%(key)s, %(value)s, %(description)s)
-on conflict (key) do update set value = excluded.value, description = excluded.description;
+on conflict (key) do update set
+    value = excluded.value, description = excluded.description, updated_at = clock_timestamp();
 
 -- name: update
-update leoflow_core.variable set value = %(value)s, description = %(description)s where key = %(key)s;
+update leoflow_core.variable
+set value = %(value)s, description = %(description)s, updated_at = clock_timestamp()
+where key = %(key)s;
 
 -- name: delete
 delete from leoflow_core.variable where key = %(key)s;

@@ -166,11 +166,23 @@ on conflict (key) do update
 delete from leoflow_core.variable where variable.key = %(key)s;
 
 -- name: connection
-select
-    connection.conn_type, connection.host, connection.schema, connection.login, connection.password,
-    connection.port, connection.extra
+select connection.conn_type, connection.sealed
 from leoflow_core.connection
 where connection.connection_id = %(conn_id)s;
+
+-- name: declared_secrets
+-- The connections and variables a version's leoflow.yaml declares; null when it declares none, not even an empty list.
+select
+    nullif(dag_version.spec -> 'connections', 'null') as connections,
+    nullif(dag_version.spec -> 'variables', 'null') as variables
+from leoflow_core.dag_version
+where dag_version.version_key = %(version_key)s;
+
+-- name: audit_refusal
+select leoflow_core.write_audit(
+    %(event)s, 'task', %(dag_id)s, %(task_id)s, %(run_id)s, %(map_index)s, %(try_number)s,
+    jsonb_build_object('name', %(name)s::text)
+);
 
 -- name: dag
 select

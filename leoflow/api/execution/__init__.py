@@ -12,6 +12,7 @@ from leoflow.api.execution.caller import ExecutionState
 from leoflow.api.settings import ApiSettings
 from leoflow.crypto import SecretBox
 from leoflow.db.pool import Pool
+from leoflow.execution.access import SecretAccess
 from leoflow.execution.context import Limits, Store
 from leoflow.execution.tokens import AttemptTokens
 
@@ -22,7 +23,12 @@ def install(app: FastAPI, pool: Pool, settings: ApiSettings) -> None:
     """Serve the API below `/execution`. It describes itself to Airflow's clients only, so `/openapi.json` omits it."""
     secret_box = SecretBox.load_or_create(settings.home)
     app.state.leoflow_execution = ExecutionState(
-        Store(pool, secret_box, Limits(settings.xcom_limit_bytes, settings.max_map_length)),
+        Store(
+            pool,
+            secret_box,
+            Limits(settings.xcom_limit_bytes, settings.max_map_length),
+            SecretAccess(settings.secrets),
+        ),
         AttemptTokens(load_or_create_secret(settings.home)),
     )
     api = APIRouter(prefix="/execution", include_in_schema=False)

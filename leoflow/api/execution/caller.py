@@ -8,6 +8,7 @@ from fastapi import Depends, HTTPException, Request
 
 from leoflow.execution import attempts
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
+from leoflow.execution.faults import FaultError
 from leoflow.execution.operations import OPERATIONS
 from leoflow.execution.tokens import AttemptToken, AttemptTokens, TokenError
 
@@ -96,7 +97,12 @@ class Caller:
         Raises:
             FaultError: as the operation.
         """
-        return body(await OPERATIONS[kind](self.store, self.attempt, {"type": kind, **message}))
+        try:
+            return body(await OPERATIONS[kind](self.store, self.attempt, {"type": kind, **message}))
+        except FaultError as fault:
+            if fault.note is not None:
+                await attempts.note(self.store, self.attempt.claimed, fault.note)
+            raise
 
 
 def body(reply: Reply) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from leoflow.api.deps import Connection, User
 from leoflow.api.public import store
-from leoflow.api.public.masking import MASK, is_secret, redact
+from leoflow.api.public.masking import MASK, redact
 from leoflow.db import queries
 
 SQL = queries.load("api_audit")
@@ -52,8 +52,8 @@ async def record(
 
 
 def body(model: BaseModel) -> dict[str, Any]:
-    """What the caller sent, for `extra`, without the value of a variable that has a secret name."""
+    """What the caller sent, for `extra`, without the value of a variable: it is encrypted where it belongs."""
     sent = model.model_dump(mode="json", exclude_unset=True, by_alias=True)
-    if "value" in sent and is_secret(str(sent.get("key", ""))):
+    if "value" in sent:
         sent["value"] = MASK
     return sent

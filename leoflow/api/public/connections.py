@@ -1,4 +1,4 @@
-"""Connections: password and extra encrypted at rest; answers show `***` in their place."""
+"""Connections: sealed at rest but for id, type and description; answers show `***` for password and secret extras."""
 
 import json
 from collections.abc import Sequence
@@ -9,17 +9,18 @@ from pydantic import BaseModel, Field, field_validator
 
 from leoflow.api.deps import Conn, Connection, Operator, User
 from leoflow.api.filters import Where
-from leoflow.api.paging import Ordering, Paged
+from leoflow.api.paging import Order, Ordering, Page, Paged
 from leoflow.api.public import audit, bulk, store
 from leoflow.api.public.masking import MASK, redact_text, restore_text
 from leoflow.api.public.secret_box import Secrets
 from leoflow.api.public.shapes import StrictBody, TeamName
 from leoflow.crypto import SecretBox
 from leoflow.db import queries
+from leoflow.secrets import connections as sealing
 
 SQL = queries.load("api_connections")
 router = APIRouter(prefix="/connections", tags=["Connection"])
-_FIELDS = ("connection_id", "conn_type", "description", "host", "login", "schema", "port")
+_READABLE = ("connection_id", "conn_type", "description")
 ORDER = Ordering(
     {
         "id": "c.connection_id",
@@ -27,12 +28,15 @@ ORDER = Ordering(
         "connection_id": "c.connection_id",
         "conn_type": "c.conn_type",
         "description": "c.description",
-        "host": "c.host",
-        "port": "c.port",
+        "host": "host",
+        "port": "port",
     },
     default="id",
     unique="connection_id",
 )
+_SEALED = frozenset({"host", "port"})
+_ALL = Page(2**31 - 1, 0)
+_SAME = {"id": "connection_id", "conn_id": "connection_id"}
 
 
 class ConnectionBody(StrictBody):
@@ -106,8 +110,13 @@ async def get_connections(
     where = Where()
     where.contains("c.connection_id", connection_id_pattern)
     where.starts_with("c.connection_id", connection_id_prefix_pattern)
-    found, total = await store.listing(conn, "leoflow_core.connection c", where, ORDER.parse(order_by), page)
-    return {"connections": [_shown(row, box) for row in found], "total_entries": total}
+    order = ORDER.parse(order_by)
+    if not _SEALED & {term.field for term in order.terms}:
+        found, total = await store.listing(conn, "leoflow_core.connection c", where, order, page)
+        return {"connections": [_shown(row, box) for row in found], "total_entries": total}
+    found, total = await store.listing(conn, "leoflow_core.connection c", where, ORDER.parse(None), _ALL)
+    shown = _sorted([_shown(row, box) for row in found], order)
+    return {"connections": shown[page.offset : page.offset + page.limit], "total_entries": total}
 
 
 @router.post("", status_code=201, response_model=ConnectionResponse)
@@ -176,20 +185,18 @@ def _values(body: ConnectionBody) -> dict[str, Any]:
 
 
 def _audited(body: ConnectionBody) -> dict[str, Any]:
-    """What was sent, without the secrets inside `extra`."""
+    """What was sent: readable fields, and of the sealed ones that they were."""
     sent = audit.body(body)
-    return {**sent, "extra": redact_text(sent.get("extra"))} if "extra" in sent else sent
+    return {key: value if key in _READABLE else MASK for key, value in sent.items()}
 
 
 def _stored(values: dict[str, Any], box: SecretBox) -> dict[str, Any]:
-    secrets = {key: box.encrypt(values[key]) if values[key] is not None else None for key in ("password", "extra")}
-    return {**values, **secrets}
+    return {**{key: values[key] for key in _READABLE}, "sealed": sealing.seal(box, values)}
 
 
 def _plain(row: store.Row, box: SecretBox) -> dict[str, Any]:
     """A row as values of the body, decrypted."""
-    secrets = {key: box.decrypt(row[key]) if row[key] is not None else None for key in ("password", "extra")}
-    return {**{key: row[key] for key in _FIELDS}, **secrets}
+    return {**{key: row[key] for key in _READABLE}, **sealing.unseal(box, row["sealed"])}
 
 
 def _shown(row: store.Row, box: SecretBox) -> dict[str, Any]:
@@ -200,6 +207,18 @@ def _shown(row: store.Row, box: SecretBox) -> dict[str, Any]:
         "extra": redact_text(plain["extra"]),
         "team_name": None,
     }
+
+
+def _sorted(rows: list[dict[str, Any]], order: Order) -> list[dict[str, Any]]:
+    """Sort by what the database cannot read: nulls last, first when descending, as it does."""
+    for term in reversed(order.terms):
+        field = _SAME.get(term.field, term.field)
+        rows.sort(key=lambda row: _last_if_none(row[field]), reverse=term.descending)
+    return rows
+
+
+def _last_if_none(value: Any) -> tuple[bool, Any]:
+    return (value is None, "" if value is None else value)
 
 
 def _missing(connection_id: str) -> HTTPException:

@@ -3,41 +3,18 @@
 import json
 from typing import Any
 
+from leoflow.execution.sensitive import is_sensitive
+
 MASK = "***"
-
-# Airflow's list: a name that contains one of these, in any case, names a secret.
-_SECRET_NAMES = (
-    "access_token",
-    "api_key",
-    "apikey",
-    "authorization",
-    "connection_string",
-    "keyfile_dict",
-    "passphrase",
-    "passwd",
-    "password",
-    "private_key",
-    "proxies",
-    "proxy",
-    "secret",
-    "service_account",
-    "token",
-)
-
-
-def is_secret(name: str) -> bool:
-    """Whether a value with this name must not be shown."""
-    lowered = name.strip().lower()
-    return any(secret in lowered for secret in _SECRET_NAMES)
 
 
 def redact(value: Any, name: str = "") -> Any:
     """Replace secret leaves of a JSON value by the mask; the structure stays."""
     if isinstance(value, dict):
-        return {key: redact(item, f"{name}.{key}" if is_secret(name) else str(key)) for key, item in value.items()}
+        return {key: redact(item, f"{name}.{key}" if is_sensitive(name) else str(key)) for key, item in value.items()}
     if isinstance(value, list):
         return [redact(item, name) for item in value]
-    return MASK if value is not None and is_secret(name) else value
+    return MASK if value is not None and is_sensitive(name) else value
 
 
 def redact_text(text: str | None, name: str = "") -> str | None:
@@ -50,7 +27,7 @@ def redact_text(text: str | None, name: str = "") -> str | None:
         value = text
     if isinstance(value, dict | list):
         return json.dumps(redact(value, name))
-    return MASK if is_secret(name) else text
+    return MASK if is_sensitive(name) else text
 
 
 def restore(new: Any, old: Any) -> Any:

@@ -1,5 +1,7 @@
 """Which of the worker's environment variables user code gets to see."""
 
+from collections.abc import Mapping
+
 _OURS = ("LEOFLOW_", "_AIRFLOW_", "AIRFLOW__DATABASE__", "AIRFLOW__API_AUTH__", "AIRFLOW__CELERY__")
 _CREDENTIALS = {
     "DATABASE_URL",
@@ -16,6 +18,9 @@ _CREDENTIALS = {
     "AIRFLOW__WEBSERVER__SECRET_KEY",
 }
 _INTERPRETER = {"PYTHONHOME", "VIRTUAL_ENV", "PYTHONSTARTUP", "PYTHONDONTWRITEBYTECODE", "__PYVENV_LAUNCHER__"}
+
+
+_SECRETS = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
 
 
 def is_reserved(name: str) -> bool:
@@ -35,3 +40,8 @@ def clean_environment(environment: dict[str, str]) -> dict[str, str]:
         if not name.startswith(_OURS) and name not in _CREDENTIALS and name not in _INTERPRETER
     }
     return {"PYTHONUNBUFFERED": "1", **kept}
+
+
+def secrets_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return Airflow's connections and variables (AIRFLOW_CONN_X, AIRFLOW_VAR_X) in the worker's environment."""
+    return {name: value for name, value in environment.items() if name.startswith(_SECRETS)}

@@ -16,7 +16,7 @@ from leoflow.errors import LeoflowError
 from leoflow.runtime import control, processes, sdk_adapter
 from leoflow.worker.launchers.base import Ended, LaunchError, LaunchOrder
 from leoflow.worker.launchers.directories import AttemptDirectories
-from leoflow.worker.launchers.environment_variables import clean_environment
+from leoflow.worker.launchers.environment_variables import clean_environment, secrets_in
 from leoflow.worker.launchers.fork_client import ZygoteClient
 from leoflow.worker.launchers.wear import Wear
 
@@ -92,10 +92,13 @@ class ForkServerLauncher:
     Args:
         interpreter_of: the Python of an environment.
         home: Leoflow's home; working directories of attempts go below `home/tmp`.
+        shares_secrets: whether every fork inherits the connections and variables of the worker's environment;
+            otherwise only the attempts get them whose orders name them.
     """
 
-    def __init__(self, interpreter_of: InterpreterOf, home: Path) -> None:
+    def __init__(self, interpreter_of: InterpreterOf, home: Path, *, shares_secrets: bool = True) -> None:
         self._interpreter_of = interpreter_of
+        self._withheld = frozenset() if shares_secrets else frozenset(secrets_in(os.environ))
         self._home = home
         self._environments: dict[str | None, asyncio.Task[_Environment]] = {}
         self._projects: dict[ProjectKey, asyncio.Task[_Project]] = {}
@@ -200,7 +203,7 @@ class ForkServerLauncher:
                 "zygote",
                 str(theirs.fileno()),
                 pass_fds=[theirs.fileno()],
-                env={**clean_environment(dict(os.environ)), **sdk_adapter.sdk_environment(str(sdk_home))},
+                env={**self._inherited(), **sdk_adapter.sdk_environment(str(sdk_home))},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
@@ -223,6 +226,9 @@ class ForkServerLauncher:
             client.close()
             raise
         return _Environment(client, process)
+
+    def _inherited(self) -> dict[str, str]:
+        return clean_environment({name: text for name, text in os.environ.items() if name not in self._withheld})
 
     async def _project(self, order: LaunchOrder) -> _Project:
         key = (order.environment_key, str(order.bundle_path), order.relative_fileloc)

@@ -14,6 +14,7 @@ from leoflow import engine
 from leoflow.api.app import create_app
 from leoflow.api.auth.tokens import TokenSigner, load_or_create_secret
 from leoflow.api.settings import ApiSettings
+from leoflow.config import SecretsSettings
 from leoflow.db.pool import Pool
 from leoflow.engine import ClaimedAttempt, CreatedRun, Outcome
 from leoflow.execution.tokens import AUDIENCE, AttemptTokens
@@ -405,3 +406,26 @@ async def test_values_up_to_the_xcom_limit_pass_and_no_larger_ones(stage: Stage)
     assert (larger.status_code, detail(larger)["reason"]) == (413, "too_large")
     body = b"x" * (33 * mebibyte)
     assert (await stage.ask("PUT", "variables/x", token, content=body)).status_code == 413
+
+
+async def test_what_a_project_does_not_declare_is_refused_and_explained(pool: Pool, home: Path) -> None:
+    app = create_app(pool, ApiSettings(home=home, secrets=SecretsSettings(access="declared", shared_variables=["ok"])))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://leoflow.test") as client:
+        stage = Stage(pool, client, AttemptTokens(load_or_create_secret(home)))
+        await stage.prepare()
+        token = await stage.enter((await stage.claim())["a"])
+        for method, path, options in (
+            ("GET", "variables/secret", {}),
+            ("GET", "connections/db", {}),
+            ("PUT", "variables/secret", {"json": {"val": "x"}}),
+            ("DELETE", "variables/secret", {}),
+        ):
+            refused = await stage.ask(method, path, token, **options)
+            assert (refused.status_code, refused.json()["detail"]["reason"]) == (403, "access_denied")
+        assert (await stage.ask("GET", "variables/ok", token)).status_code == 404
+    async with pool.connection() as conn:
+        cursor = await conn.execute("select string_agg(lines, '') from leoflow_core.task_log")
+        [(log,)] = await cursor.fetchall()
+        assert "asked for the variable 'secret' and was refused" in log
+        cursor = await conn.execute("select count(*) from leoflow.audit_log where event like 'refuse%%'")
+        assert await cursor.fetchall() == [(4,)]

@@ -9,6 +9,7 @@ import pytest
 
 from leoflow.crypto import SecretBox
 from leoflow.db.pool import open_pool
+from leoflow.secrets.connections import seal
 from tests.integration.worker.harness import Harness, Run
 from tests.support.postgres import Server
 from tests.support.stock import StockWorker, stock_worker
@@ -193,8 +194,8 @@ async def _add_secrets(harness: Harness) -> None:
             "insert into leoflow_core.variable (key, value) values ('greeting', %s)", [box.encrypt("hello")]
         )
         await connection.execute(
-            "insert into leoflow_core.connection (connection_id, conn_type, password) values ('db', 'http', %s)",
-            [box.encrypt("swordfish")],
+            "insert into leoflow_core.connection (connection_id, conn_type, sealed) values ('db', 'http', %s)",
+            [seal(box, {"password": "swordfish"})],
         )
 
 

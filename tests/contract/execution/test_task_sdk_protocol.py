@@ -8,6 +8,7 @@ import pytest
 
 from leoflow.crypto import SecretBox
 from leoflow.execution.operations import LOCAL, OPERATIONS
+from leoflow.secrets.connections import seal
 from tests.integration.worker.harness import Harness, running
 from tests.support.environments import default_python
 from tests.support.postgres import Server
@@ -97,9 +98,9 @@ async def test_every_message_of_the_sdk_has_an_answer() -> None:
 async def test_every_answer_is_one_the_sdk_accepts(harness: Harness) -> None:
     box = SecretBox.load_or_create(harness.home)
     await harness.fetch(
-        "insert into leoflow_core.connection (connection_id, conn_type, password) values ('db', 'postgres', %s)"
+        "insert into leoflow_core.connection (connection_id, conn_type, sealed) values ('db', 'postgres', %s)"
         " returning 1",
-        box.encrypt("hunter22"),
+        seal(box, {"password": "hunter22"}),
     )
     await harness.register(WALK)
     run = await harness.run("walk")

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from leoflow.secrets.connections import unseal
 from leoflow.spec import as_json
 from tests.contract.public.stage import ETL, Stage, spec, task
 
@@ -106,10 +107,9 @@ async def test_connections_hide_their_secrets_and_keep_them_when_edited(
     assert (await client.patch(f"{path}?update_mask=host", json=edited)).json()["port"] == 5432
     assert (await client.patch(path, json=edited)).json()["port"] is None
     row = await stage.one("select to_jsonb(c) from leoflow_core.connection c")
-    box = app.state.secret_box
-    assert box.decrypt(bytes.fromhex(row["password"][2:])) == "s3cret"
-    assert json.loads(box.decrypt(bytes.fromhex(row["extra"][2:])))["token"] == "t0p"
-    assert row["host"] == "db2"
+    fields = unseal(app.state.secret_box, bytes.fromhex(row["sealed"][2:]))
+    assert (fields["password"], fields["host"]) == ("s3cret", "db2")
+    assert json.loads(fields["extra"])["token"] == "t0p"
     log = (await client.get("/eventLogs?event_pattern=connection")).text
     assert "s3cret" not in log
     assert "t0p" not in log

@@ -12,7 +12,7 @@ from typing import Any
 from leoflow import engine
 from leoflow.compiler.compile import compile_project
 from leoflow.compiler.discovery import discover
-from leoflow.config import Settings, WorkerSettings
+from leoflow.config import SecretsSettings, Settings, WorkerSettings
 from leoflow.db.pool import Pool, open_pool
 from leoflow.execution import values
 from leoflow.worker.launchers.loader import ForkServerLoader
@@ -67,12 +67,16 @@ class Harness:
         worker: WorkerSettings = TEST_WORKER,
         slots: int = 6,
         python: Callable[[], Path] = default_python,
+        secrets: SecretsSettings | None = None,
     ) -> None:
         self.pool = pool
         self.dsn = dsn
         self.home = home
-        self.settings = Settings(home=home, slots=slots, worker=worker)
-        self.launcher = ForkServerLauncher(lambda _key: asyncio.to_thread(python), home)
+        secrets = secrets or SecretsSettings()
+        self.settings = Settings(home=home, slots=slots, worker=worker, secrets=secrets)
+        self.launcher = ForkServerLauncher(
+            lambda _key: asyncio.to_thread(python), home, shares_secrets=secrets.access != "declared"
+        )
         self.worker: Worker | None = None
         self.remarks: dict[str, tuple[str, ...]] = {}
         self._running: asyncio.Task[None] | None = None
