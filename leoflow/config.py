@@ -72,7 +72,25 @@ class RetentionSettings(Section):
     """How long finished work is kept."""
 
     days: int = Field(90, ge=1, description="Days finished runs are kept, with their XComs, logs and events.")
+    log_days: int | None = Field(
+        None, ge=1, description="Days logs are kept; unset: as long as their runs. Whole weeks are removed at once."
+    )
     schedule: str = Field("23 * * * *", description="Cron expression (UTC) of the clean-up job.")
+
+
+class LogsSettings(Section):
+    """Copies of logs outside the database. See docs/logs.md."""
+
+    store_url: str | None = Field(
+        None,
+        description="Where the scheduler copies the logs of ended attempts: `s3://bucket/prefix`, `gs://…`, `az://…` "
+        "or `file:///…`; needs `leoflow[object-store]`. Unset: nowhere.",
+    )
+    copy_attempts: int = Field(
+        20,
+        ge=1,
+        description="How often copying a log is tried, after 10 s, 20 s, … at most an hour, then given up.",
+    )
 
 
 class WorkerSettings(Section):
@@ -152,6 +170,7 @@ class Settings(BaseSettings):
     scheduler: SchedulerSettings = SchedulerSettings()
     retention: RetentionSettings = RetentionSettings()
     usercode: UserCodeSettings = UserCodeSettings()
+    logs: LogsSettings = LogsSettings()
     secrets: SecretsSettings = SecretsSettings()
     lite: LiteSettings = LiteSettings()
 

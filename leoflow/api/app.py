@@ -18,6 +18,7 @@ from leoflow.api.public import router as public_router
 from leoflow.api.settings import ApiSettings
 from leoflow.api.ui import router as ui_router
 from leoflow.db.pool import Pool
+from leoflow.log_store import LogStore
 
 DESCRIPTION = "Airflow 3.2.2's REST API, served by Leoflow from Postgres."
 
@@ -26,7 +27,8 @@ def create_app(pool: Pool, settings: ApiSettings) -> FastAPI:
     """Compose the server; the caller owns the pool and opens and closes it."""
     app = FastAPI(title="Leoflow", version="2", description=DESCRIPTION, separate_input_output_schemas=False)
     signer = TokenSigner(load_or_create_secret(settings.home))
-    state = ApiState(pool, settings, signer, LoginLimiter(), GraphCache())
+    copies = LogStore(settings.log_store_url) if settings.log_store_url else None
+    state = ApiState(pool, settings, signer, LoginLimiter(), GraphCache(), copies)
     metrics = ApiMetrics(pool)
     app.state.leoflow = state
     errors.install(app)

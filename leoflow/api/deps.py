@@ -21,6 +21,7 @@ from leoflow.api.graph_cache import GraphCache
 from leoflow.api.rows import Connection as Connection
 from leoflow.api.settings import ApiSettings
 from leoflow.db.pool import Pool as Pool
+from leoflow.log_store import LogStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class ApiState:
     signer: TokenSigner
     limiter: LoginLimiter
     graphs: GraphCache
+    log_store: LogStore | None = None
 
 
 class Role(IntEnum):

@@ -25,6 +25,7 @@ class ApiSettings:
         auto_refresh_seconds: how often the UI polls while something runs.
         xcom_limit_bytes: the largest XCom a task may push over the execution API.
         max_map_length: how many values it may push there for tasks mapped over them.
+        log_store_url: where copies of logs are that the database has no more.
         secrets: which connections and variables tasks may have that ask over HTTP.
     """
 
@@ -39,6 +40,7 @@ class ApiSettings:
     auto_refresh_seconds: int = 3
     xcom_limit_bytes: int = 64 * 1024 * 1024
     max_map_length: int = 1024
+    log_store_url: str | None = None
     secrets: SecretsSettings = field(default_factory=SecretsSettings)
 
     @property

@@ -37,6 +37,7 @@ def server(
                 xcom_limit_bytes=settings.worker.xcom_limit_bytes,
                 max_map_length=settings.worker.max_map_length,
                 secrets=settings.secrets,
+                log_store_url=settings.logs.store_url,
             )
             await serve(create_app(pool, api), bound, asyncio.Event())
 

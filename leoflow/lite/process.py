@@ -102,6 +102,7 @@ async def _serve(
         xcom_limit_bytes=settings.worker.xcom_limit_bytes,
         max_map_length=settings.worker.max_map_length,
         secrets=settings.secrets,
+        log_store_url=settings.logs.store_url,
     )
     app = create_app(pool, api)
     worker = LocalWorker(settings, pool, dsn, interpreters)

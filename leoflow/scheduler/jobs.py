@@ -15,9 +15,10 @@ from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 from procrastinate.connector import Notify
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
-from leoflow.config import RetentionSettings
+from leoflow.config import LogsSettings, RetentionSettings
 from leoflow.db.queries import load
 from leoflow.scheduler.callbacks import CallbackRequest, Callbacks
+from leoflow.scheduler import log_copies
 from leoflow.supervision import Backoff, log_failure
 
 SQL = load("scheduler")
@@ -27,6 +28,8 @@ STALLED_AFTER_SECONDS = 60.0
 RETENTION_BATCH = 1_000
 CALLBACK_TRIES = 5
 """How often a callback is tried whose environment or machine fails; one that raises was called and is not repeated."""
+COPY_LOGS = "* * * * * */15"
+"""Every 15 seconds: the sixth field is seconds."""
 
 log = structlog.get_logger(__name__)
 
@@ -46,16 +49,18 @@ class Connector(PsycopgConnector):
 
 
 class Jobs:
-    """procrastinate's worker with Leoflow's jobs: callbacks, retention, partitions, its own clean-up."""
+    """procrastinate's worker with Leoflow's jobs: callbacks, retention, partitions, copies of logs, its own clean-up."""
 
-    def __init__(self, dsn: str, retention: RetentionSettings, callbacks: Callbacks) -> None:
+    def __init__(self, dsn: str, retention: RetentionSettings, logs: LogsSettings, callbacks: Callbacks) -> None:
         self._dsn = dsn
         self._retention = retention
+        self._logs = logs
         self._callbacks = callbacks
 
     async def run(self) -> None:
         """Run until cancelled, or until procrastinate gives up; the caller starts it again."""
         app = self._app()
+        await log_copies.enable(self._dsn, self._logs)
         async with app.open_async():
             await self._defer_at_start(app)
             worker = asyncio.create_task(
@@ -90,13 +95,14 @@ class Jobs:
 
     def _register(self, app: App) -> None:
         retry = RetryStrategy(max_attempts=5, exponential_wait=4)
-        dsn, keep = self._dsn, timedelta(days=self._retention.days)
+        dsn, keep, logs = self._dsn, timedelta(days=self._retention.days), self._logs
+        keep_logs = None if self._retention.log_days is None else timedelta(days=self._retention.log_days)
 
         @app.periodic(cron=self._retention.schedule)
         @app.task(name="retention", queue=QUEUE, queueing_lock="retention", lock="retention", retry=retry)
         async def retention(timestamp: int) -> None:
             del timestamp
-            await clean_up(dsn, keep)
+            await clean_up(dsn, keep, keep_logs)
             await app.job_manager.delete_old_jobs(
                 nb_hours=KEEP_JOBS_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
             )
@@ -108,6 +114,15 @@ class Jobs:
             is_last_try = context.job.attempts + 1 >= CALLBACK_TRIES
             await self._callbacks.carry_out(CallbackRequest(**request), is_last_try=is_last_try)
 
+        if logs.store_url is None:
+            return
+
+        @app.periodic(cron=COPY_LOGS)
+        @app.task(name="copy_logs", queue=QUEUE, queueing_lock="copy_logs", lock="copy_logs")
+        async def copy_logs(timestamp: int) -> None:
+            del timestamp
+            await log_copies.copy_logs(dsn, logs)
+
     async def _defer_at_start(self, app: App) -> None:
         """A machine that is rarely on at the scheduled minute cleans up when it starts."""
         try:
@@ -116,8 +131,14 @@ class Jobs:
             log.debug("retention is queued already")
 
 
-async def clean_up(dsn: str, keep: timedelta) -> int:
-    """Create the partitions of the time ahead and remove finished work older than `keep`; returns the runs removed."""
+async def clean_up(dsn: str, keep: timedelta, keep_logs: timedelta | None = None) -> int:
+    """Create the partitions of the time ahead and remove finished work older than `keep`; returns the runs removed.
+
+    Args:
+        dsn: the database.
+        keep: how long finished runs stay.
+        keep_logs: how long logs stay, when not as long as their runs.
+    """
     removed = 0
     connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, application_name="leoflow-retention")
     async with connection:
@@ -128,6 +149,8 @@ async def clean_up(dsn: str, keep: timedelta) -> int:
             removed += batch
             if batch < RETENTION_BATCH:
                 break
+        if keep_logs is not None:
+            await connection.execute(SQL["retain_logs"], (keep_logs,))
     if removed:
         log.info("removed old runs", count=removed)
     return removed

@@ -55,7 +55,7 @@ class Scheduler:
             Archiver(pool),
             Heartbeat(pool, own, kinds=kinds),
         ]
-        self._jobs = Jobs(dsn, settings.retention, Callbacks(pool, usercode, settings.usercode))
+        self._jobs = Jobs(dsn, settings.retention, settings.logs, Callbacks(pool, usercode, settings.usercode))
 
     async def run(self) -> None:
         """Start the services and keep them running until cancelled."""

@@ -1,6 +1,6 @@
 -- Appends chunks of log lines (newline-delimited JSON) of attempts. Logs of an attempt that lost its place are kept:
 -- they are facts about that attempt. Not durable by itself: the next durable commit carries them.
--- Locks: none beyond the new rows. Callers: worker, execution API.
+-- Locks: none beyond the new rows; as want_log_copies. Callers: worker, execution API.
 create or replace function leoflow_core.append_log(
     p_run_keys bigint[], p_task_idxs int[], p_map_indexes int[], p_try_numbers int[], p_lines text[],
     p_line_counts int[] default null, p_attempt_ids uuid[] default null
@@ -14,6 +14,9 @@ begin
     from unnest(p_run_keys, p_task_idxs, p_map_indexes, p_try_numbers, p_lines, p_line_counts, p_attempt_ids)
         with ordinality as i(run_key, task_idx, map_index, try_number, lines, line_count, attempt_id, ord)
     order by i.ord;
+    if leoflow_core.setting('copy_logs') = 1 then
+        perform leoflow_core.want_log_copies(p_run_keys, p_task_idxs, p_map_indexes, p_try_numbers);
+    end if;
 end
 $$;
 comment on function leoflow_core.append_log(bigint[], int[], int[], int[], text[], int[], uuid[]) is

@@ -199,3 +199,28 @@ select leoflow_core.archive_runs();
 
 -- name: seconds_to_archive
 select leoflow_core.seconds_to_archive();
+
+-- name: retain_logs
+-- Remove logs older than an interval whose runs stay; returns how many partitions.
+select leoflow_core.retain_logs(%s::interval);
+
+-- name: set_copy_logs
+-- Whether logs are noted for copying as they are written. What was noted stays noted.
+update leoflow_core.setting set value = to_jsonb(%s::int) where key = 'copy_logs' and value <> to_jsonb(%s::int);
+
+-- name: due_log_copies
+select * from leoflow_core.due_log_copies(%s::int);
+
+-- name: log_chunks
+-- The chunks of a log after a position.
+select l.seq, l.lines
+from leoflow_core.task_log as l
+where l.run_key = %s and l.task_idx = %s and l.map_index = %s and l.try_number = %s and l.seq > %s
+order by l.seq
+limit %s;
+
+-- name: log_copied
+select leoflow_core.log_copied(%s, %s, %s, %s, %s);
+
+-- name: log_not_copied
+select leoflow_core.log_not_copied(%s, %s, %s, %s, %s, %s);

@@ -11,18 +11,21 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
+import structlog
 from fastapi import APIRouter, Header, HTTPException
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from leoflow.api.deps import Conn, Pool, State, Viewer
+from leoflow.api.deps import ApiState, Conn, State, Viewer
 from leoflow.api.encoding import NDJSON
 from leoflow.api.public import store
 from leoflow.api.public.criteria import Small
 from leoflow.api.public.task_tries import tries
 from leoflow.db import queries
+from leoflow.log_store import LogStore, StoreError, object_name
 
 SQL = queries.load("api_logs")
+log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances", tags=["Task Instance"])
 
 CHUNKS_PER_READ = 200
@@ -81,10 +84,12 @@ async def get_log(
     after = _decode(token)
     if NDJSON in accept:
         headers = await _continuation_header(conn, attempt, after)
-        return StreamingResponse(_stream(state.pool, attempt, after), media_type=NDJSON, headers=headers)
+        return StreamingResponse(_stream(state, attempt, after), media_type=NDJSON, headers=headers)
     limit = None if full_content else CHUNKS_PER_ANSWER
     lines, last = await _lines(conn, attempt, after, limit)
     ended = _has_ended(attempt) and (limit is None or len(lines) < limit)
+    if not lines and after == 0:
+        lines = [chunk async for chunk in _copy(state.log_store, attempt)]
     content = [line async for line in _decorated(_listed(lines), attempt, first=after == 0)]
     return StreamingResponse(_document(content, None if ended else _encode(last)), media_type="application/json")
 
@@ -143,19 +148,42 @@ async def _listed(chunks: list[str]) -> AsyncIterator[str]:
         yield chunk
 
 
-async def _read(pool: Pool, attempt: store.Row, after: int) -> AsyncIterator[str]:
+async def _read(state: ApiState, attempt: store.Row, after: int) -> AsyncIterator[str]:
     """Read chunk by chunk with a connection of its own each time: a slow client holds none."""
+    first, pool = after == 0, state.pool
     while True:
         async with pool.connection() as conn:
             chunks, after = await _lines(conn, attempt, after, CHUNKS_PER_READ)
         for chunk in chunks:
             yield chunk
+        if first and not chunks:
+            async for chunk in _copy(state.log_store, attempt):
+                yield chunk
         if len(chunks) < CHUNKS_PER_READ:
             return
+        first = False
 
 
-async def _stream(pool: Pool, attempt: store.Row, after: int) -> AsyncIterator[bytes]:
-    async for line in _decorated(_read(pool, attempt, after), attempt, first=after == 0):
+async def _copy(copies: LogStore | None, attempt: store.Row) -> AsyncIterator[str]:
+    """Read the copy of a log the database has no more, in pieces of whole lines."""
+    if copies is None or not _has_ended(attempt):
+        return
+    names = ("dag_id", "dag_run_id", "task_id", "map_index", "try_number")
+    rest = b""
+    try:
+        found = await copies.read(object_name(*(attempt[name] for name in names)))
+        if found is not None:
+            async for piece in found:
+                *whole, rest = (rest + piece).rsplit(b"\n", 1)
+                yield b"".join(whole).decode("utf-8", "replace")
+    except StoreError as error:
+        log.warning("copy of a log not read", error=str(error))
+        yield orjson.dumps({"event": f"The copy of this log cannot be read: {error}", "level": "error"}).decode()
+    yield rest.decode("utf-8", "replace")
+
+
+async def _stream(state: ApiState, attempt: store.Row, after: int) -> AsyncIterator[bytes]:
+    async for line in _decorated(_read(state, attempt, after), attempt, first=after == 0):
         # Only here Airflow names the time of lines that have none.
         yield (line if b'"timestamp":' in line else b'{"timestamp":null,' + line[1:]) + b"\n"
 
@@ -173,7 +201,7 @@ async def _decorated(chunks: AsyncIterator[str], attempt: store.Row, *, first: b
             yield orjson.dumps({"event": event})
     some = False
     async for chunk in chunks:
-        for text in chunk.splitlines():
+        for text in chunk.split("\n"):  # not splitlines: a line may hold U+2028 and the like
             if text.strip():
                 some = True
                 yield _line(text)
