@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from leoflow import engine
@@ -12,9 +13,23 @@ from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
 
 RETURN_KEY = "return_value"
-_IN_THREAD_ABOVE = 256 * 1024
 _WINDOW_BYTES = 1024 * 1024
 _WINDOW_VALUES = 1000
+_PAGE_BYTES = 64 * 1024 * 1024
+"""So much of a reducer's inputs is held here at a time, and sent in one answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReduceInputs:
+    """What a reducer's list parameters are made of, as much as goes into one answer.
+
+    Attributes:
+        values: by task id, the JSON as it is stored: only the attempt's own process makes objects of it.
+        rest_after: the upstream to go on after; None when these are all.
+    """
+
+    values: Mapping[str, bytes | None]
+    rest_after: int | None = None
 
 
 def hold_return_value(store: Store, attempt: AttemptContext, message: Message) -> Reply:
@@ -60,7 +75,7 @@ async def find_xcom(store: Store, attempt: AttemptContext, message: Message) -> 
     if _may_be_prefetched(attempt, message):
         prefetched = await _prefetched(attempt)
         if message["task_id"] in prefetched:
-            return _result(key, prefetched[message["task_id"]])
+            return _result(key, values.decode(prefetched[message["task_id"]]))
     name = "xcom_including_prior_dates" if message.get("include_prior_dates") else "xcom"
     row = await store.row(queries.load("execution")[name], _address(message))
     return _result(key, values.decode(row[0])) if row else None
@@ -128,25 +143,29 @@ async def delete_xcom(store: Store, attempt: AttemptContext, message: Message) -
     return {"type": "OKResponse", "ok": True}
 
 
-async def prefetch(store: Store, attempt: AttemptContext) -> Mapping[str, Any]:
-    """Read the values of a reduce task's list parameters in one query, absent ones as None."""
+async def prefetch(store: Store, attempt: AttemptContext, after: int = -1) -> ReduceInputs:
+    """Read the values of a reduce task's list parameters in one query, absent ones as None.
+
+    Args:
+        store: the database.
+        attempt: the reducer's.
+        after: go on after this upstream, where an earlier answer ended.
+    """
     if not attempt.claimed.has_reduce:
-        return {}
+        return ReduceInputs({})
     rows = await store.rows(
         queries.load("execution").reduce_inputs,
         {
             "version_key": attempt.claimed.version_key,
             "run_key": attempt.claimed.run_key,
             "task_idx": attempt.claimed.task_idx,
+            "after": after,
+            "max_bytes": _PAGE_BYTES,
         },
+        binary=True,
     )
-    if sum(len(value) for _, value in rows if value is not None) > _IN_THREAD_ABOVE:
-        return await asyncio.to_thread(_decode_all, rows)
-    return _decode_all(rows)
-
-
-def _decode_all(rows: list[Any]) -> dict[str, Any]:
-    return {task_id: values.decode(value) for task_id, value in rows}
+    found = {task_id: value for task_id, value, _, _ in rows}
+    return ReduceInputs(found, rows[-1][2] if rows and len(rows) < rows[0][3] else None)
 
 
 def _encoded(store: Store, message: Message) -> XComValue:
@@ -181,14 +200,16 @@ def _may_be_prefetched(attempt: AttemptContext, message: Message) -> bool:
     )
 
 
-async def _prefetched(attempt: AttemptContext) -> Mapping[str, Any]:
+async def _prefetched(attempt: AttemptContext) -> Mapping[str, bytes | None]:
     if attempt.prefetched is None:
         return {}
-    return await asyncio.shield(attempt.prefetched)
+    return (await asyncio.shield(attempt.prefetched)).values
 
 
 async def _values_of_task(store: Store, message: Message) -> list[bytes]:
-    rows = await store.rows(queries.load("execution").xcom_values_of_task, _address(message))
+    prior = message.get("include_prior_dates")
+    name = "xcom_values_of_task_including_prior_dates" if prior else "xcom_values_of_task"
+    rows = await store.rows(queries.load("execution")[name], _address(message))
     return [row[0] for row in rows]
 
 

@@ -10,6 +10,7 @@ but makes it copy up to two hundred of the pages it shares with its parent.
 import contextlib
 import gc
 import io
+import json
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ BUNDLE_NAME = "leoflow"
 
 _WARM_UP = "leoflow_warm_up"
 _PREPARED_DAGS = 16
+_XCOM_BACKEND = "AIRFLOW__CORE__XCOM_BACKEND"
 
 REDUCE_INPUTS = "LeoflowReduceInputs"
 """A message of our own beside the SDK's: asks for all return values a task's list parameters are made of."""
@@ -102,7 +104,8 @@ def _with_reduce_inputs(comms: Any) -> Any:
                 if self._inputs is None:
                     self._inputs = self._fetch_inputs()
                 if msg.task_id in self._inputs:
-                    return comms.XComResult.model_construct(key=msg.key, value=self._inputs[msg.task_id])
+                    value = json.loads(self._inputs[msg.task_id] or b"null")
+                    return comms.XComResult.model_construct(key=msg.key, value=value)
             return super().send(msg)
 
         def _is_input(self, msg: Any) -> bool:
@@ -114,7 +117,15 @@ def _with_reduce_inputs(comms: Any) -> Any:
             )
 
         def _fetch_inputs(self) -> Any:
-            return self._ask({"type": REDUCE_INPUTS}).get("values", {})
+            """Return the encoded values by task id; more than fit into one answer come in several."""
+            values: dict[str, Any] = {}
+            request: dict[str, Any] = {"type": REDUCE_INPUTS}
+            while True:
+                answer = self._ask(request)
+                values.update(answer.get("values", {}))
+                if answer.get("rest_after") is None:
+                    return values
+                request = {"type": REDUCE_INPUTS, "after": answer["rest_after"]}
 
         def _from_window(self, msg: Any) -> Any:
             """Return the value in a list of one, or None when the SDK is to ask for it itself."""
@@ -208,6 +219,8 @@ class Sdk:
 
     def __init__(self) -> None:
         self._log_io = _open_log_descriptor()
+        # A class of the project cannot be imported before its files are there: see _use_xcom_backend.
+        xcom_backend = os.environ.pop(_XCOM_BACKEND, None)
         import airflow.dag_processing.dagbag
         from airflow.sdk import DAG
         from airflow.sdk.execution_time import supervisor, task_runner
@@ -226,6 +239,8 @@ class Sdk:
         stats_factory = self._prepared.once(task_runner.stats_utils.get_stats_factory)
         task_runner.stats_utils = SimpleNamespace(get_stats_factory=stats_factory)
         self._template_environments = _TemplateEnvironments(DAG)
+        if xcom_backend is not None:
+            os.environ[_XCOM_BACKEND] = xcom_backend
         self._dags: dict[tuple[str, str], dict[str, Any]] = {}
         self._bundles: dict[str, Any] = {}
 
@@ -297,6 +312,8 @@ class Sdk:
             )
             sys.exit(1)
         _apply_overlay(task)
+        if what.ti.dag_id != _WARM_UP:
+            _use_xcom_backend(self._runner)
         return self._runner.RuntimeTaskInstance.model_construct(
             **what.ti.model_dump(exclude_unset=True),
             task=task,
@@ -410,6 +427,14 @@ def _apply_overlay(task: Any) -> None:
         task.partial_kwargs["execution_timeout"] = limit
     else:
         task.execution_timeout = limit
+
+
+def _use_xcom_backend(runner: Any) -> None:
+    """Make the attempt's XCom class the one its environment names: the SDK chose one when it was imported."""
+    from airflow.sdk.execution_time import xcom
+
+    if os.environ.get(_XCOM_BACKEND):
+        runner.XCom = xcom.XCom = xcom.resolve_xcom_backend()
 
 
 class _FakeSupervisor:

@@ -279,7 +279,7 @@ class Session:
             elif kind == "SetXCom" and message["key"] == xcoms.RETURN_KEY and self._may_hold(message):
                 self._answer(request_id, xcoms.hold_return_value(self._store, self.attempt, message))
             elif kind == REDUCE_INPUTS:
-                self._spawn(self._answer_reduce_inputs(request_id))
+                self._spawn(self._answer_reduce_inputs(request_id, message.get("after")))
             elif kind == XCOM_WINDOW:
                 self._spawn(self._operate(request_id, kind, message, xcoms.get_window))
             elif kind in OPERATIONS:
@@ -309,16 +309,21 @@ class Session:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self._refuse(request_id, refused(f"malformed {kind} message: {error!r}"))
 
-    async def _answer_reduce_inputs(self, request_id: int) -> None:
-        """Send all inputs at once; none when they cannot be read, and the task asks one by one."""
-        inputs: Mapping[str, Any] = {}
-        if self.attempt.prefetched is not None:
-            try:
+    async def _answer_reduce_inputs(self, request_id: int, after: int | None) -> None:
+        """Send the inputs, or the rest of them; none when they cannot be read, and the task asks one by one."""
+        inputs = xcoms.ReduceInputs({})
+        try:
+            if after is not None:
+                inputs = await retry_transient(lambda: xcoms.prefetch(self._store, self.attempt, after))
+            elif self.attempt.prefetched is not None:
                 inputs = await asyncio.shield(self.attempt.prefetched)
-            except (psycopg.Error, PoolTimeout) as error:
-                log.warning("reduce inputs not read", attempt_id=self.attempt_id, error=str(error))
-                self.attempt.prefetched = None
-        self._answer(request_id, {"type": REDUCE_INPUTS, "values": dict(inputs)})
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("reduce inputs not read", attempt_id=self.attempt_id, error=str(error))
+        # Whoever has been sent them does not ask again, and these may be many megabytes.
+        self.attempt.prefetched = None
+        self._answer(
+            request_id, {"type": REDUCE_INPUTS, "values": dict(inputs.values), "rest_after": inputs.rest_after}
+        )
 
     async def _finish(self, request_id: int, message: Message) -> None:
         if self._report is not None:

@@ -41,6 +41,21 @@ join leoflow_core.xcom
 where dag.dag_id = %(dag_id)s
 order by xcom.map_index;
 
+-- name: xcom_values_of_task_including_prior_dates
+-- The same of this run and of all earlier ones, as Airflow: in map order, of equal ones the latest run's first.
+select xcom.value
+from leoflow_core.dag
+join leoflow_core.dag_run as this on this.dag_key = dag.dag_key and this.run_id = %(run_id)s
+join leoflow_core.dag_run
+    on
+        dag_run.dag_key = dag.dag_key
+        and coalesce(dag_run.logical_date, dag_run.run_after) <= coalesce(this.logical_date, this.run_after)
+join leoflow_core.task on task.version_key = dag_run.version_key and task.task_id = %(task_id)s
+join leoflow_core.xcom
+    on xcom.run_key = dag_run.run_key and xcom.task_idx = task.task_idx and xcom.key = %(key)s
+where dag.dag_id = %(dag_id)s
+order by xcom.map_index, coalesce(dag_run.logical_date, dag_run.run_after) desc;
+
 -- name: xcom_at_offset
 -- The value at a position in map order, or from the end.
 select xcom.value
@@ -85,19 +100,31 @@ join leoflow_core.xcom
 where dag.dag_id = %(dag_id)s;
 
 -- name: reduce_inputs
--- The return values a task's list parameters are made of, each upstream once, absent ones as null.
-select upstream.task_id, xcom.value
+-- The return values a task's list parameters are made of, each upstream once, absent ones as null: those after an
+-- upstream, as many as fit into a number of bytes but at least one, and how many there are in all.
+select sized.task_id, sized.value, sized.upstream_idx, sized.total
 from (
-    select distinct reduce_input.upstream_idx
-    from leoflow_core.reduce_input
-    where reduce_input.version_key = %(version_key)s and reduce_input.task_idx = %(task_idx)s
-) as slot
-join leoflow_core.task as upstream
-    on upstream.version_key = %(version_key)s and upstream.task_idx = slot.upstream_idx
-left join leoflow_core.xcom
-    on
-        xcom.run_key = %(run_key)s and xcom.task_idx = slot.upstream_idx
-        and xcom.map_index = -1 and xcom.key = 'return_value';
+    select
+        upstream.task_id, xcom.value, slot.upstream_idx, count(*) over () as total,
+        sum(octet_length(xcom.value)) over (
+            order by slot.upstream_idx rows between unbounded preceding and 1 preceding
+        ) as bytes_before
+    from (
+        select distinct reduce_input.upstream_idx
+        from leoflow_core.reduce_input
+        where
+            reduce_input.version_key = %(version_key)s and reduce_input.task_idx = %(task_idx)s
+            and reduce_input.upstream_idx > %(after)s
+    ) as slot
+    join leoflow_core.task as upstream
+        on upstream.version_key = %(version_key)s and upstream.task_idx = slot.upstream_idx
+    left join leoflow_core.xcom
+        on
+            xcom.run_key = %(run_key)s and xcom.task_idx = slot.upstream_idx
+            and xcom.map_index = -1 and xcom.key = 'return_value'
+) as sized
+where coalesce(sized.bytes_before, 0) < %(max_bytes)s
+order by sized.upstream_idx;
 
 -- name: delete_own_xcom
 -- Only while the attempt is the instance's current one.

@@ -409,6 +409,7 @@ async def test_values_up_to_the_xcom_limit_pass_and_no_larger_ones(stage: Stage)
 
 
 async def test_what_a_project_does_not_declare_is_refused_and_explained(pool: Pool, home: Path) -> None:
+    home.mkdir()
     app = create_app(pool, ApiSettings(home=home, secrets=SecretsSettings(access="declared", shared_variables=["ok"])))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://leoflow.test") as client:
         stage = Stage(pool, client, AttemptTokens(load_or_create_secret(home)))

@@ -160,6 +160,7 @@ async def test_the_environment_and_a_secrets_backend_of_the_project_work(
     database_url: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_FROM_WORKER", "from the worker")
+    monkeypatch.setenv("AIRFLOW__CORE__XCOM_BACKEND", "vault.Boxed")
     monkeypatch.setenv("AIRFLOW_CONN_FROM_WORKER", '{"conn_type": "http", "password": "json-pass", "extra": {"a": 1}}')
     async with running(database_url, home) as harness:
         await store_secrets(harness)
@@ -171,6 +172,10 @@ try:
     from airflow.secrets import BaseSecretsBackend
 except ImportError:
     from airflow.sdk.bases.secrets_backend import BaseSecretsBackend
+from airflow.sdk.bases.xcom import BaseXCom
+class Boxed(BaseXCom):
+    @staticmethod
+    def serialize_value(value, **_): return {"boxed": value}
 class Vault(BaseSecretsBackend):
     def __init__(self, prefix="", **kwargs):
         super().__init__()
@@ -210,6 +215,6 @@ with DAG("backend") as dag:
         run = await harness.run("backend")
     assert run.state == "success", run.logs
     values = ["from the worker", "json-pass", {"a": 1}, "from leoflow.yaml"]
-    assert run.xcoms[("plain", "return_value")] == values
-    assert run.xcoms[("custom", "return_value")] == ["vault_db", "in vault_x", "v mine", "pass of db"]
+    assert run.xcoms[("plain", "return_value")] == {"boxed": values}
+    assert run.xcoms[("custom", "return_value")] == {"boxed": ["vault_db", "in vault_x", "v mine", "pass of db"]}
     assert "the password is ***" in run.messages("custom")
