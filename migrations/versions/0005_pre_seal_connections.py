@@ -1,4 +1,4 @@
-"""Add the list of logs to be copied to an object store."""
+"""Seal connections as a whole."""
 
 from leoflow.db.migrate import run_body
 
@@ -14,5 +14,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Go back to columns, without what was sealed."""
     run_body(__file__, "down")

@@ -1,9 +1,9 @@
-"""Seal connections as a whole."""
+"""Add the list of logs to be copied to an object store."""
 
 from leoflow.db.migrate import run_body
 
-revision = "0004"
-down_revision = "0003"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -14,5 +14,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Go back to columns, without what was sealed."""
+    """Drop it."""
     run_body(__file__, "down")
