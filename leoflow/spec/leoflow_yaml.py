@@ -189,8 +189,10 @@ class LeoflowYaml(YamlModel):
     dependencies: list[Line] = Field(default=[], description="Requirements as pip writes them.")
     system_packages: list[SystemPackage] = []
     connectors: list[Connector] = Field(default=[], description="Short names of Airflow providers, e.g. postgres.")
-    connections: list[Line] | None = None
-    variables: list[Line] | None = None
+    connections: list[Line] | None = Field(
+        default=None, description="Connections its tasks may have in a cluster; names, or patterns with `*`."
+    )
+    variables: list[Line] | None = Field(default=None, description="Variables its tasks may have, likewise.")
     dag_source: RelativePath = "dag.py"
     include_paths: list[VisiblePath] = ["."]
     exclude_paths: list[Line] = list(DEFAULT_EXCLUDES)
