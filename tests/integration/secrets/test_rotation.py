@@ -154,7 +154,7 @@ async def test_connections_of_an_earlier_version_are_carried_over_and_sealed(
     empty_database_url: str, home: Path
 ) -> None:
     await migrate.upgrade(empty_database_url)
-    await migrate.downgrade(empty_database_url, "0004")
+    await migrate.downgrade(empty_database_url, "0005")
     box = SecretBox.load_or_create(home)
     connection = await connect(empty_database_url)
     async with connection:
