@@ -17,8 +17,8 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
 from leoflow.config import LogsSettings, RetentionSettings
 from leoflow.db.queries import load
-from leoflow.scheduler.callbacks import CallbackRequest, Callbacks
 from leoflow.scheduler import log_copies
+from leoflow.scheduler.callbacks import CallbackRequest, Callbacks
 from leoflow.supervision import Backoff, log_failure
 
 SQL = load("scheduler")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leoflow.config import RetentionSettings, SchedulerSettings, UserCodeSettings
+from leoflow.config import LogsSettings, RetentionSettings, SchedulerSettings, UserCodeSettings
 from leoflow.crypto import SecretBox
 from leoflow.scheduler.callbacks import CallbackRequest, CallbackResult, Callbacks
 from leoflow.scheduler.jobs import Jobs
@@ -305,7 +305,7 @@ with DAG("own"):
 @pytest.fixture
 async def jobs(harness: Harness, callbacks: Callbacks) -> AsyncIterator[Callable[[], None]]:
     """Background jobs and the pump that feeds them."""
-    running = asyncio.create_task(Jobs(harness.dsn, RetentionSettings(), callbacks).run())
+    running = asyncio.create_task(Jobs(harness.dsn, RetentionSettings(), LogsSettings(), callbacks).run())
     pump = asyncio.create_task(Outbox(harness.pool, SchedulerSettings()).run())
     yield lambda: None
     for part in (running, pump):
