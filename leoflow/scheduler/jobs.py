@@ -49,7 +49,7 @@ class Connector(PsycopgConnector):
 
 
 class Jobs:
-    """procrastinate's worker with Leoflow's jobs: callbacks, retention, partitions, copies of logs, its own clean-up."""
+    """procrastinate's worker with Leoflow's jobs: callbacks, retention, partitions, log copies, its own clean-up."""
 
     def __init__(self, dsn: str, retention: RetentionSettings, logs: LogsSettings, callbacks: Callbacks) -> None:
         self._dsn = dsn
