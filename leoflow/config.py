@@ -161,6 +161,13 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the API listens on. Anything but loopback requires a login.")
     port: int = Field(8088, ge=0, le=65535, description="Port the API and UI listen on.")
+    server_url: str | None = Field(
+        None,
+        description="Server that commands such as `leoflow runs` talk to; unset: the one signed in to, or this Lite.",
+    )
+    token: SecretStr | None = Field(
+        None, description="Token for that server; unset: that of `leoflow auth login`, or the home's own means."
+    )
     slots: int | None = Field(
         None, ge=1, description="Attempts one worker runs at the same time; default: from the number of cores."
     )

@@ -13,7 +13,7 @@ from leoflow.api.execution import install as install_execution
 from leoflow.api.graph_cache import GraphCache
 from leoflow.api.limits import MEBIBYTE, BodyLimit
 from leoflow.api.metrics import ApiMetrics, MeasuredRequests
-from leoflow.api.own.versions import router as own_router
+from leoflow.api.own import router as own_router
 from leoflow.api.public import router as public_router
 from leoflow.api.settings import ApiSettings
 from leoflow.api.ui import router as ui_router

@@ -28,6 +28,14 @@ def print_rows(rows: Sequence[Mapping[str, Any]], output: Output, *, columns: Se
         print_document([dict(row) for row in rows], output)
 
 
+def show(document: Mapping[str, Any], output: Output) -> None:
+    """Print one thing: its fields one a line, or the document."""
+    if output is Output.TABLE:
+        print_rows([{"field": name, "value": value} for name, value in document.items()], output)
+    else:
+        print_document(dict(document), output)
+
+
 def print_document(document: Any, output: Output) -> None:
     """Print one JSON or YAML document to stdout."""
     if output is Output.YAML:
@@ -54,7 +62,7 @@ def _print_table(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> None:
     if not sys.stdout.isatty():
         print("\t".join(columns))
         for row in rows:
-            print("\t".join(_cell(row[name]) for name in columns))
+            print("\t".join(_cell(row.get(name)) for name in columns))
         return
     from rich import box
     from rich.console import Console
@@ -62,7 +70,7 @@ def _print_table(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> None:
 
     table = Table(*columns, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*(_cell(row[name]).replace("[", r"\[") for name in columns))
+        table.add_row(*(_cell(row.get(name)).replace("[", r"\[") for name in columns))
     Console().print(table)
 
 

@@ -65,11 +65,15 @@ begin
 
     v_starts := not v_dag.is_paused
         and pg_try_advisory_xact_lock(leoflow_core.lock_class('start_runs'), v_dag.dag_key)
-        and not exists (select from leoflow_core.dag_run as r where r.dag_key = v_dag.dag_key and r.state = 'queued')
+        and not exists (
+            select from leoflow_core.dag_run as r
+            where r.dag_key = v_dag.dag_key and r.state = 'queued' and r.backfill_key is null
+        )
         and (
             select count(*) from (
                 select from leoflow_core.dag_run as r
-                where r.dag_key = v_dag.dag_key and r.state = 'running' limit v_dag.max_active_runs
+                where r.dag_key = v_dag.dag_key and r.state = 'running' and r.backfill_key is null
+                limit v_dag.max_active_runs
             ) as active
         ) < v_dag.max_active_runs;
     select

@@ -21,12 +21,16 @@ comment on function leoflow.delete_run(text, text, text) is 'Deletes a run with 
 -- Erases runs and their rows everywhere. Locks: as lock_run, run by run in key order.
 -- Callers: delete_run, delete_dag, retain.
 create or replace function leoflow_core.erase_runs(p_run_keys bigint[]) returns void language plpgsql as $$
+declare
+    v_backfills bigint[];
 begin
     perform leoflow_core.lock_run(r.run_key) from (
         select r.run_key from leoflow_core.dag_run as r
         where r.run_key = any(p_run_keys) and r.archived_at is null order by r.run_key
     ) as r;
     perform from leoflow_core.dag_run as r where r.run_key = any(p_run_keys) order by r.run_key for update;
+    select array_agg(distinct r.backfill_key) into v_backfills from leoflow_core.dag_run as r
+    where r.run_key = any(p_run_keys) and r.backfill_key is not null;
     delete from leoflow_core.gate_token as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.join_counter as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.deadline as x where x.run_key = any(p_run_keys);
@@ -39,6 +43,9 @@ begin
     delete from leoflow_core.task_instance_extra_history as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_instance_history as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.dag_run as x where x.run_key = any(p_run_keys);
+    if v_backfills is not null then
+        perform leoflow_core.complete_backfills(v_backfills);
+    end if;
 end
 $$;
 comment on function leoflow_core.erase_runs(bigint[]) is 'Erases runs and their rows everywhere.';

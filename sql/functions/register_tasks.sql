@@ -11,9 +11,11 @@ declare
     v_up int[];
     v_down int[];
     v_position int[];
+    v_index int[];
 begin
     select array_agg(t.spec ->> 'task_id' order by t.ord) into v_ids
     from jsonb_array_elements(p_spec -> 'tasks') with ordinality as t(spec, ord);
+    v_index := leoflow_core.task_indexes(p_version_key, coalesce(v_ids, '{}'));
     select array_agg(array_position.up), array_agg(array_position.down) into v_up, v_down
     from (
         with ids as materialized (select i.task_id, (i.ord - 1)::int as idx from unnest(v_ids) with ordinality as i(task_id, ord))
@@ -49,7 +51,7 @@ begin
         ) as p
     )
     select
-        p_version_key, (t.ord - 1)::int, t.spec ->> 'task_id', v_position[t.ord],
+        p_version_key, v_index[t.ord], t.spec ->> 'task_id', v_position[t.ord],
         coalesce(t.spec ->> 'trigger_rule', 'all_success')::leoflow.trigger_rule, coalesce(up.n, 0),
         true, true, false, coalesce(up.n, 0) > 64, false,
         coalesce((t.spec ->> 'is_setup')::boolean, false), coalesce((t.spec ->> 'is_teardown')::boolean, false),
@@ -72,10 +74,10 @@ begin
     join pools on pools.name = coalesce(t.spec ->> 'pool', 'default_pool');
 
     insert into leoflow_core.task_edge (version_key, upstream_idx, downstream_idx, kind, is_slotted, label)
-    select p_version_key, e.up, e.down, 'd', d.is_slotted, l.label
+    select p_version_key, u.task_idx, d.task_idx, 'd', d.is_slotted, l.label
     from unnest(v_up, v_down) as e(up, down)
-    join leoflow_core.task as u on u.version_key = p_version_key and u.task_idx = e.up
-    join leoflow_core.task as d on d.version_key = p_version_key and d.task_idx = e.down
+    join leoflow_core.task as u on u.version_key = p_version_key and u.task_idx = v_index[e.up + 1]
+    join leoflow_core.task as d on d.version_key = p_version_key and d.task_idx = v_index[e.down + 1]
     left join (
         select distinct on (1, 2) l.edge ->> 'from' as from_id, l.edge ->> 'to' as to_id, l.edge ->> 'label' as label
         from jsonb_array_elements(coalesce(p_spec -> 'edges', '[]')) as l(edge)
@@ -130,7 +132,7 @@ begin
     end if;
 
     insert into leoflow_core.reduce_input (version_key, task_idx, param, slot, upstream_idx)
-    select p_version_key, (t.ord - 1)::int, p.param, (s.ord - 1)::int, u.task_idx
+    select p_version_key, v_index[t.ord], p.param, (s.ord - 1)::int, u.task_idx
     from jsonb_array_elements(p_spec -> 'tasks') with ordinality as t(spec, ord)
     cross join lateral jsonb_each(coalesce(nullif(t.spec -> 'xcom_input', 'null'), '{}')) as p(param, slots)
     cross join lateral jsonb_array_elements_text(p.slots) with ordinality as s(task_id, ord)

@@ -1,6 +1,8 @@
 -- Which instances an operator's action on a DAG concerns. p_tasks: JSON array of task ids or [task id, map index]
 -- pairs, null for all. Upstream and downstream are transitive; past and future mean the DAG's runs with earlier or
--- later logical dates. p_run_id null: all runs in the date range (p_start, p_end inclusive).
+-- later logical dates, both together all runs. p_run_id null: all runs in the date range (p_start, p_end inclusive).
+-- p_on_schedule (marking, Airflow's get_run_ids): past and future reach only runs of the schedule, none if the DAG runs
+-- once or by assets; without a schedule all runs with logical dates.
 -- Locks: none. Callers: clear_tasks, mark_tasks.
 create or replace function leoflow_core.select_tasks(
     p_dag_id text,
@@ -11,15 +13,18 @@ create or replace function leoflow_core.select_tasks(
     p_past boolean,
     p_future boolean,
     p_start timestamptz default null,
-    p_end timestamptz default null
+    p_end timestamptz default null,
+    p_on_schedule boolean default false
 ) returns setof leoflow_core.instance_ref language plpgsql stable as $$
 #variable_conflict use_column
 declare
     v_dag_key int;
     v_run leoflow_core.dag_run;
     v_unknown text;
+    v_schedule text;
 begin
-    select d.dag_key into v_dag_key from leoflow_core.dag as d where d.dag_id = p_dag_id;
+    select d.dag_key, coalesce(d.schedule ->> 'type', 'none') into v_dag_key, v_schedule from leoflow_core.dag as d
+    where d.dag_id = p_dag_id;
     if not found then
         perform leoflow_core.reject('LF404', format('The DAG with dag_id: `%s` was not found', p_dag_id),
             'list the DAGs with `leoflow dags list`');
@@ -51,8 +56,14 @@ begin
             when p_run_id is null then
                 (p_start is null or r.logical_date >= p_start) and (p_end is null or r.logical_date <= p_end)
             else r.run_key = v_run.run_key
-                or (p_past and r.logical_date < v_run.logical_date)
-                or (p_future and r.logical_date > v_run.logical_date)
+                or (p_past and p_future and not p_on_schedule)
+                or (
+                    ((p_past and r.logical_date < v_run.logical_date) or (p_future and r.logical_date > v_run.logical_date))
+                    and case
+                        when not p_on_schedule or v_schedule = 'none' then true
+                        when v_schedule in ('once', 'continuous', 'assets') then false
+                        else r.run_type <> 'manual' end
+                )
             end
     ),
     wanted as materialized (
@@ -77,7 +88,10 @@ begin
             on e.version_key = a.version_key and e.downstream_idx = a.task_idx and e.kind = 'd'
     ),
     below as (
-        select n.version_key, n.task_idx from named as n where p_downstream
+        (select n.version_key, n.task_idx from named as n where p_downstream
+        union
+        -- clearing both ways in a run goes down from what it found above too, as in Airflow
+        select a.version_key, a.task_idx from above as a where p_downstream and p_run_id is not null and not p_on_schedule)
         union
         select b.version_key, e.downstream_idx
         from below as b
@@ -106,5 +120,5 @@ begin
 end
 $$;
 comment on function leoflow_core.select_tasks(
-    text, text, jsonb, boolean, boolean, boolean, boolean, timestamptz, timestamptz
+    text, text, jsonb, boolean, boolean, boolean, boolean, timestamptz, timestamptz, boolean
 ) is 'Which instances an operator''s action concerns.';

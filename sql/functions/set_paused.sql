@@ -1,5 +1,5 @@
 -- Pauses or unpauses a DAG. While paused its runs do not start, and what is ready in its running runs is not claimed;
--- running attempts go on. Wake workers after unpausing.
+-- running attempts go on. Workers are woken at commit of an unpausing.
 -- Locks: the DAG's row, then the scheduled instances of its running runs in key order.
 -- Callers: operators, API, CLI.
 create or replace function leoflow.set_paused(p_dag_id text, p_is_paused boolean, p_user text default null)
@@ -24,6 +24,9 @@ begin
     end if;
     perform leoflow_core.write_audit(case when p_is_paused then 'paused' else 'unpaused' end, p_user, p_dag_id);
     notify leoflow_schedule;
+    if not p_is_paused then
+        perform leoflow_core.wake_workers();
+    end if;
 end
 $$;
 comment on function leoflow.set_paused(text, boolean, text) is 'Pauses or unpauses a DAG.';

@@ -34,15 +34,6 @@ where
     and task_id = %(task_id)s and (%(map_index)s::int is null or map_index = %(map_index)s)
 order by map_index;
 
--- name: reread
-select a.*
-from jsonb_array_elements(%(keys)s) as wanted (key)
-join leoflow_core.api_task_instances a
-    on
-        a.run_key = (wanted.key ->> 0)::bigint and a.task_idx = (wanted.key ->> 1)::int
-        and a.map_index = (wanted.key ->> 2)::int
-order by a.run_key, a.task_idx, a.map_index;
-
 -- name: mark
 select a.*
 from

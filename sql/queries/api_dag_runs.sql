@@ -52,20 +52,11 @@ join leoflow_core.api_task_instances a using (run_key, task_idx, map_index)
 order by a.run_key, a.task_idx, a.map_index;
 
 -- name: new_tasks
--- The tasks of the current version that a run does not have.
-select t.task_id, coalesce(t.display_name, t.task_id) as task_display_name
-from leoflow_core.dag d
-join leoflow_core.dag_run r using (dag_key)
-join leoflow_core.task t on t.version_key = d.current_version_key
-where
-    d.dag_id = %(dag_id)s and r.run_id = %(run_id)s
-    and not exists (
-        select
-        from leoflow_core.all_task_instances i
-        join leoflow_core.task had on had.version_key = i.version_key and had.task_idx = i.task_idx
-        where i.run_key = r.run_key and had.task_id = t.task_id
-    )
-order by t.position;
+-- The tasks of the latest version that a run does not have; without dry run it gets them.
+select task_id, task_display_name
+from leoflow_core.add_new_tasks(
+    p_dag_id => %(dag_id)s, p_run_id => %(run_id)s, p_dry_run => %(dry_run)s, p_user => %(user)s
+);
 
 -- name: delete
 select leoflow.delete_run(p_dag_id => %(dag_id)s, p_run_id => %(run_id)s, p_user => %(user)s);

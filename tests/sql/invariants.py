@@ -54,8 +54,20 @@ INVARIANTS: dict[str, LiteralString] = {
     """,
     "max_active_runs is kept": """
         select d.dag_id from leoflow_core.dag as d
-        join leoflow_core.dag_run as r on r.dag_key = d.dag_key and r.state = 'running'
+        join leoflow_core.dag_run as r on r.dag_key = d.dag_key and r.state = 'running' and r.backfill_key is null
         group by d.dag_id, d.max_active_runs having count(*) > d.max_active_runs
+    """,
+    "max_active_runs of backfills is kept": """
+        select b.backfill_key from leoflow_core.backfill as b
+        join leoflow_core.dag_run as r on r.backfill_key = b.backfill_key and r.state = 'running'
+        group by b.backfill_key having count(*) > b.max_active_runs
+    """,
+    "a backfill is over when its runs are": """
+        select b.backfill_key from leoflow_core.backfill as b
+        where b.completed_at is null and not exists (
+            select from leoflow_core.dag_run as r
+            where r.backfill_key = b.backfill_key and r.state in ('queued', 'running')
+        )
     """,
     "no successor started before its only way to start": """
         select t.run_key, t.task_idx from leoflow_core.task_instance as t

@@ -188,17 +188,29 @@ class Run:
     def clear(self, names: set[str]) -> None:
         for name in names:
             instance = self.instances[name]
-            instance.state = "restarting" if instance.state in ("running", "restarting") else None
-            instance.max_tries = instance.tries + self.tasks[name].retries
+            if instance.state in ("running", "restarting"):
+                instance.state = "restarting"
+            else:
+                instance.state = None
+                instance.max_tries = instance.tries + self.tasks[name].retries
             instance.infra = 0
         if self.state != "running":
             self.state = "queued"
         self.settle()
 
     def mark(self, names: set[str], state: str) -> None:
-        for name in names:
+        """Those not in that state change; then what had failed after any of them is cleared."""
+        changed = {name for name in names if self.instances[name].state != state}
+        if not changed:
+            return
+        for name in changed:
             self.instances[name].state = state
-        self.settle()
+        below = set[str]().union(*(self.closure(name, down=True) for name in names)) - names
+        again = {name for name in below if self.instances[name].state in ("failed", "upstream_failed")}
+        if again:
+            self.clear(again)
+        else:
+            self.settle()
 
     def begin(self) -> None:
         if self.state == "queued":

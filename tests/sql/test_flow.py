@@ -409,7 +409,9 @@ async def test_depends_on_past_waits_for_the_same_task_of_the_previous_run(conne
     blocked = "select blocked_by from leoflow.queue where run_key = %s"
     assert await scalar(connection, blocked, second.run_key) == "depends_on_past"
     await engine.mark_tasks(connection, "d", first.run_id, ["a"], "success")
-    assert [o.run_key for o in await engine.claim(connection, worker, 10)] == [second.run_key]
+    # marking also clears what had failed downstream
+    claimed = {(o.run_key, o.task_id) for o in await engine.claim(connection, worker, 10)}
+    assert claimed == {(first.run_key, "b"), (second.run_key, "a")}
 
 
 async def test_wait_for_downstream_waits_for_the_successors_of_the_previous_run_too(connection: Connection) -> None:

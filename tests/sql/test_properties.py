@@ -196,7 +196,7 @@ class Both:
         names = self.data.draw(st.sets(st.sampled_from(sorted(self.model.tasks)), min_size=1, max_size=2))
         state = self.data.draw(st.sampled_from(["success", "failed"]))
         await engine.mark_tasks(self.conn, "d", self.run.run_id, sorted(names), state)
-        self.model.mark({n for n in names if self.model.instances[n].state != state}, state)
+        self.model.mark(names, state)
 
 
 async def play(dsn: str, data: st.DataObject) -> None:

@@ -14,7 +14,7 @@ from leoflow.engine.definitions import register_version
 from leoflow.spec import DagSpec, as_json, content_hash
 
 SQL = queries.load("api_own")
-router = APIRouter(prefix="/api/v2/leoflow", tags=["Leoflow"])
+router = APIRouter()
 
 
 class RegisteredVersion(BaseModel):

@@ -1,24 +1,72 @@
-"""Backfills. This release makes none, so the collections are truly empty and making one is refused with a remedy."""
+"""Backfills: the runs of a DAG's schedule in a range of dates, made at once, paused and cancelled as one.
 
-from typing import Annotated, Any, Literal, NoReturn
+The dates come from the timetable; everything else (which exist already, what is refused, the runs) is SQL.
+"""
 
-from fastapi import APIRouter, HTTPException
+import asyncio
+import itertools
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 
-from leoflow.api.deps import Conn, Editor, Viewer
-from leoflow.api.paging import Paged
-from leoflow.api.public.criteria import Moment
-from leoflow.api.public.lookup import dag_or_404
+from leoflow.api.deps import Conn, Connection, Editor, Viewer
+from leoflow.api.filters import Where
+from leoflow.api.paging import Ordering, Paged
+from leoflow.api.public import store
+from leoflow.api.public.criteria import Moment, Small
+from leoflow.api.public.params import check_conf
 from leoflow.api.public.shapes import StrictBody
+from leoflow.db import queries
+from leoflow.engine.workers import wake_workers
+from leoflow.errors import LeoflowError
+from leoflow.scheduler.timetables import RunInfo, runs_between
 
+SQL = queries.load("api_backfills")
 router = APIRouter(prefix="/backfills", tags=["Backfill"])
-Key = Annotated[int, Field(ge=0, lt=2**31)]
+Key = Annotated[int, Field(ge=0, lt=2**63)]
+ORDER = Ordering({"id": "b.id"}, default="id", unique="id")
+RELATION = "leoflow.backfills b"
+
+
+class BackfillResponse(BaseModel):
+    """A backfill."""
+
+    id: int
+    dag_id: str
+    from_date: datetime
+    to_date: datetime
+    dag_run_conf: dict[str, Any] | None
+    is_paused: bool
+    reprocess_behavior: str
+    max_active_runs: int
+    created_at: datetime
+    completed_at: datetime | None
+    updated_at: datetime
+    dag_display_name: str
 
 
 class BackfillCollectionResponse(BaseModel):
     """Backfills."""
 
-    backfills: list[dict[str, Any]]
+    backfills: list[BackfillResponse]
+    total_entries: int
+
+
+class DryRunBackfillResponse(BaseModel):
+    """A run that would be made."""
+
+    logical_date: datetime | None
+    partition_key: str | None = None
+    partition_date: datetime | None = None
+
+
+class DryRunBackfillCollectionResponse(BaseModel):
+    """The runs that would be made."""
+
+    backfills: list[DryRunBackfillResponse]
     total_entries: int
 
 
@@ -31,62 +79,110 @@ class BackfillPostBody(StrictBody):
     run_backwards: bool = False
     dag_run_conf: dict[str, Any] | None = None
     reprocess_behavior: Literal["failed", "completed", "none"] = "none"
-    max_active_runs: int = 10
+    max_active_runs: Small = 10
     run_on_latest_version: bool = True
 
 
 @router.get("", response_model=BackfillCollectionResponse)
-async def list_backfills(dag_id: str, _: Viewer, page: Paged) -> Any:
+async def list_backfills(
+    dag_id: str, conn: Conn, _: Viewer, page: Paged, order_by: Annotated[list[str] | None, Query()] = None
+) -> Any:
     """List the backfills of a DAG."""
-    return {"backfills": [], "total_entries": 0}
+    where = Where()
+    where.equals("b.dag_id", dag_id)
+    found, total = await store.listing(conn, RELATION, where, ORDER.parse(order_by), page)
+    return {"backfills": found, "total_entries": total}
 
 
-@router.post("")
-async def create_backfill(body: BackfillPostBody, conn: Conn, _: Editor) -> Any:
-    """Refuse to make a backfill."""
-    await _refuse(conn, body)
+@router.post("", response_model=BackfillResponse)
+async def create_backfill(body: BackfillPostBody, conn: Conn, user: Editor) -> Any:
+    """Make a backfill with all its runs."""
+    plan = await _plan(conn, body)
+    arguments = {**body.model_dump(exclude={"dag_run_conf"}), **plan.arrays(), "user": user.name}
+    conf = None if body.dag_run_conf is None else store.jsonb(body.dag_run_conf)
+    key = await store.value(conn, SQL.create, {**arguments, "conf": conf})
+    await wake_workers(conn)
+    return await _get(conn, key)
 
 
-@router.post("/dry_run")
+@router.post("/dry_run", response_model=DryRunBackfillCollectionResponse)
 async def create_backfill_dry_run(body: BackfillPostBody, conn: Conn, _: Editor) -> Any:
-    """Refuse to plan a backfill."""
-    await _refuse(conn, body)
+    """Say which runs a backfill would make or run again."""
+    plan = await _plan(conn, body)
+    found = await store.rows(conn, SQL.dry_run, {**body.model_dump(), **plan.arrays(), "dag_key": plan.dag_key})
+    return {"backfills": found, "total_entries": len(found)}
 
 
-@router.get("/{backfill_id}")
-async def get_backfill(backfill_id: Key, _: Viewer) -> Any:
+@router.get("/{backfill_id}", response_model=BackfillResponse)
+async def get_backfill(backfill_id: Key, conn: Conn, _: Viewer) -> Any:
     """Get a backfill."""
-    raise _missing(backfill_id)
+    found = await _get(conn, backfill_id)
+    if found is None:
+        raise HTTPException(404, "Backfill not found")
+    return found
 
 
-@router.put("/{backfill_id}/pause")
-async def pause_backfill(backfill_id: Key, _: Editor) -> Any:
-    """Pause a backfill."""
-    raise _missing(backfill_id)
+@router.put("/{backfill_id}/pause", response_model=BackfillResponse)
+async def pause_backfill(backfill_id: Key, conn: Conn, user: Editor) -> Any:
+    """Pause a backfill: no further run of it starts."""
+    await store.execute(conn, SQL.pause, {"id": backfill_id, "is_paused": True, "user": user.name})
+    return await _get(conn, backfill_id)
 
 
-@router.put("/{backfill_id}/unpause")
-async def unpause_backfill(backfill_id: Key, _: Editor) -> Any:
+@router.put("/{backfill_id}/unpause", response_model=BackfillResponse)
+async def unpause_backfill(backfill_id: Key, conn: Conn, user: Editor) -> Any:
     """Go on with a backfill."""
-    raise _missing(backfill_id)
+    await store.execute(conn, SQL.pause, {"id": backfill_id, "is_paused": False, "user": user.name})
+    return await _get(conn, backfill_id)
 
 
-@router.put("/{backfill_id}/cancel")
-async def cancel_backfill(backfill_id: Key, _: Editor) -> Any:
-    """Cancel a backfill."""
-    raise _missing(backfill_id)
+@router.put("/{backfill_id}/cancel", response_model=BackfillResponse)
+async def cancel_backfill(backfill_id: Key, conn: Conn, user: Editor) -> Any:
+    """Cancel a backfill: its queued runs fail, running ones go on."""
+    await store.execute(conn, SQL.cancel, {"id": backfill_id, "user": user.name})
+    return await _get(conn, backfill_id)
 
 
-def _missing(backfill_id: int) -> HTTPException:
-    return HTTPException(404, f"Could not find backfill with id {backfill_id}")
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A DAG and the dates of its schedule that a backfill concerns, oldest first."""
+
+    dag_key: int
+    runs: list[RunInfo]
+
+    def arrays(self) -> dict[str, Any]:
+        """The dates as the SQL functions take them."""
+        return {
+            "logical_dates": [run.logical_date for run in self.runs],
+            "interval_ends": [run.interval.end for run in self.runs],
+            "run_afters": [run.run_after for run in self.runs],
+        }
 
 
-async def _refuse(conn: Conn, body: BackfillPostBody) -> NoReturn:
-    await dag_or_404(conn, body.dag_id)
-    if body.from_date > body.to_date:
-        raise HTTPException(422, "from_date must not be after to_date")
-    raise HTTPException(
-        422,
-        "This release of Leoflow makes no backfills. Trigger one run for each logical date instead "
-        f"(POST /api/v2/dags/{body.dag_id}/dagRuns with logical_date, or `leoflow run --logical-date`).",
-    )
+async def _plan(conn: Connection, body: BackfillPostBody) -> _Plan:
+    """Find the dates, having refused what SQL refuses."""
+    dag_key = await store.value(conn, SQL.check, body.model_dump())
+    dag = await store.row(conn, SQL.dag, {"dag_key": dag_key})
+    assert dag is not None
+    if body.dag_run_conf is not None:
+        try:
+            check_conf(dag["params"] or {}, body.dag_run_conf)
+        except HTTPException as error:
+            raise HTTPException(422, error.detail) from None
+    try:
+        # In a thread: thousands of cron dates take a while. One more than is allowed is enough to be refused.
+        runs = await asyncio.to_thread(
+            lambda: list(
+                itertools.islice(
+                    runs_between(dag["schedule"], body.from_date, body.to_date, dag["now"]), dag["most"] + 1
+                )
+            )
+        )
+    except (LeoflowError, OverflowError, ValueError) as error:
+        raise HTTPException(422, f"The dates of this schedule cannot be found: {error}") from error
+    await store.value(conn, SQL.check_count, {**body.model_dump(), "count": len(runs)})
+    return _Plan(dag_key, runs)
+
+
+async def _get(conn: Connection, key: int) -> store.Row | None:
+    return await store.row(conn, SQL.one, {"id": key})

@@ -162,7 +162,7 @@ async def delete_dag_run(dag_id: str, dag_run_id: str, conn: Conn, user: Editor)
     run = await run_or_404(conn, dag_id, dag_run_id)
     if run["state"] == "running":
         raise HTTPException(
-            400,
+            409,
             f"The DagRun with dag_id: `{dag_id}` and run_id: `{dag_run_id}` cannot be deleted in {run['state']} state",
         )
     await store.execute(conn, SQL.delete, {"dag_id": dag_id, "run_id": dag_run_id, "user": user.name})
@@ -172,17 +172,12 @@ async def delete_dag_run(dag_id: str, dag_run_id: str, conn: Conn, user: Editor)
 async def clear_dag_run(dag_id: str, dag_run_id: str, body: DAGRunClearBody, conn: Conn, user: Editor) -> Any:
     """Run the tasks of a run again; a dry run answers which ones.
 
-    `only_new` asks for the tasks of the latest version that the run does not have. A run keeps its version, so there
-    are none to run; the dry run names them.
+    `run_on_latest_version` moves the run to the DAG's latest version; `only_new` does so and runs only the tasks that
+    the run did not have.
     """
     await run_or_404(conn, dag_id, dag_run_id)
-    names = {"dag_id": dag_id, "run_id": dag_run_id}
-    if body.only_new:
-        if not body.dry_run:
-            raise HTTPException(400, "A run keeps the version it began with; trigger a new run to run new tasks.")
-        found = await store.rows(conn, SQL.new_tasks, names)
-    else:
-        found = await store.rows(conn, SQL.clear_run, {**names, **body.model_dump(), "user": user.name})
+    names = {"dag_id": dag_id, "run_id": dag_run_id, **body.model_dump(), "user": user.name}
+    found = await store.rows(conn, SQL.new_tasks if body.only_new else SQL.clear_run, names)
     if body.dry_run:
         return ClearTaskInstanceCollectionResponse.model_validate(
             {"task_instances": found, "total_entries": len(found)}

@@ -182,16 +182,14 @@ async def _patch(
         found = await _mark(conn, user, names, body, dry_run=False)
         if not found and not has_note:
             raise HTTPException(409, f"Task id {names['task_id']} is already in {body.new_state} state")
-    else:
-        found = await store.rows(conn, SQL.instances, names)
     if has_note:
         async with conn.transaction():
             await store.execute(conn, SQL.restore_run, names)
             await store.execute(conn, SQL.set_note, {**names, "note": body.note or None, "user": user.name})
         extra = {"note": body.note, "method": "PATCH"}
         await audit.record(conn, user, "patch_task_instance", **_audited(names), extra=extra)
-    keys = [[row["run_key"], row["task_idx"], row["map_index"]] for row in found]
-    return await store.rows(conn, SQL.reread, {"keys": store.jsonb(keys)})
+    # As in Airflow: the instances that were named, not all that changed with them.
+    return await store.rows(conn, SQL.instances, names)
 
 
 def _audited(names: dict[str, Any]) -> dict[str, Any]:

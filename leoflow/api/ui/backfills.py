@@ -1,20 +1,31 @@
-"""`/ui/backfills`: backfills of a DAG. None can be created yet, so the list is empty."""
+"""`/ui/backfills`: backfills of one DAG or of all, the active ones alone if asked."""
 
-from fastapi import APIRouter
+from typing import Annotated, Any
 
-from leoflow.api.deps import Viewer
+from fastapi import APIRouter, Query
+
+from leoflow.api.deps import Conn, Viewer
+from leoflow.api.filters import Where
 from leoflow.api.paging import Paged
-from leoflow.api.ui.models import Backfills
+from leoflow.api.public import store
+from leoflow.api.public.backfills import ORDER, RELATION, BackfillCollectionResponse
 
 router = APIRouter(tags=["Backfill"])
 
 
-@router.get("/backfills")
+@router.get("/backfills", response_model=BackfillCollectionResponse)
 async def list_backfills(
+    conn: Conn,
     _: Viewer,
-    paged: Paged,  # noqa: ARG001
-    dag_id: str | None = None,  # noqa: ARG001
-    active: bool | None = None,  # noqa: ARG001
-) -> Backfills:
+    page: Paged,
+    dag_id: str | None = None,
+    active: bool | None = None,
+    order_by: Annotated[list[str] | None, Query()] = None,
+) -> Any:
     """Return backfills, newest last."""
-    return Backfills(backfills=[], total_entries=0)
+    where = Where()
+    where.equals("b.dag_id", dag_id)
+    if active is not None:
+        where.add("(b.completed_at is null) = %s", active)
+    found, total = await store.listing(conn, RELATION, where, ORDER.parse(order_by), page)
+    return {"backfills": found, "total_entries": total}

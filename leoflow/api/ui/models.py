@@ -297,30 +297,6 @@ class Dependencies(Model):
     nodes: list[DependencyNode]
 
 
-class Backfill(Model):
-    """A backfill."""
-
-    id: int
-    dag_id: str
-    from_date: Timestamp
-    to_date: Timestamp
-    dag_run_conf: Json | None
-    is_paused: bool
-    reprocess_behavior: str
-    max_active_runs: int
-    created_at: Timestamp
-    completed_at: Timestamp | None
-    updated_at: Timestamp
-    dag_display_name: str
-
-
-class Backfills(Model):
-    """A page of backfills."""
-
-    backfills: list[Backfill]
-    total_entries: int
-
-
 class FieldBehaviour(Model):
     """How the connection form shows a standard field."""
 

@@ -5,6 +5,7 @@ May import nothing of Leoflow but `leoflow.errors`.
 """
 
 from leoflow.scheduler.timetables.base import DataInterval, Restriction, RunInfo, Timetable
+from leoflow.scheduler.timetables.ranges import runs_between
 from leoflow.scheduler.timetables.spec import timetable_of
 
-__all__ = ["DataInterval", "Restriction", "RunInfo", "Timetable", "timetable_of"]
+__all__ = ["DataInterval", "Restriction", "RunInfo", "Timetable", "runs_between", "timetable_of"]

@@ -271,12 +271,3 @@ async def test_settings_are_listed_as_json_and_as_text(client: httpx.AsyncClient
     assert one == {"sections": [{"name": "api", "options": [{"key": "maximum_page_limit", "value": "100"}]}]}
     assert (await client.get("/config?section=nope")).status_code == 404
     assert (await client.get("/config/section/api/option/nope")).status_code == 404
-
-
-async def test_backfills_are_refused_with_a_remedy(client: httpx.AsyncClient, stage: Stage) -> None:
-    body = {"dag_id": "etl", "from_date": "2026-01-01T00:00:00Z", "to_date": "2026-01-02T00:00:00Z"}
-    for path in ("/backfills", "/backfills/dry_run"):
-        answer = await client.post(path, json=body)
-        assert (answer.status_code, "/api/v2/dags/etl/dagRuns" in answer.json()["detail"]) == (422, True)
-    assert (await client.post("/backfills", json={**body, "dag_id": "nope"})).status_code == 404
-    assert (await client.put("/backfills/1/pause")).status_code == 404

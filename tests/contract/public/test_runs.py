@@ -118,7 +118,7 @@ async def test_a_run_is_marked_annotated_and_deleted(client: httpx.AsyncClient, 
     await stage.start("etl", "r")
     path = "/dags/etl/dagRuns/r"
     refused = await client.delete(path)
-    assert (refused.status_code, "running state" in refused.json()["detail"]) == (400, True)
+    assert (refused.status_code, "running state" in refused.json()["detail"]) == (409, True)
     assert (await client.patch(path, json={"note": "look"})).json()["note"] == "look"
     assert (await client.patch(path, json={"note": ""})).json()["note"] is None
     marked = (await client.patch(path, json={"note": "stop", "state": "failed"})).json()

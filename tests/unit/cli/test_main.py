@@ -7,6 +7,7 @@ import leoflow
 from leoflow.cli import main as cli
 from leoflow.cli.main import COMMANDS, main
 from leoflow.errors import ExitCode, LeoflowError
+from tools import cli_doc
 
 
 def failing(error: Exception) -> object:
@@ -34,6 +35,31 @@ def test_every_command_has_help_with_an_example(name: str, capsys: pytest.Captur
     text = capsys.readouterr().out
     assert f"Usage: leoflow {name}" in text
     assert "Example" in text or "Commands:" in text
+
+
+SERVER_COMMANDS = (
+    "dags", "runs", "tasks", "backfill", "assets", "variables", "connections", "pools", "push", "auth",
+)  # fmt: skip
+
+
+def test_commands_that_ask_a_server_import_little() -> None:
+    code = (
+        "import sys; from leoflow.cli.main import main;"
+        f"[main([name, '--help']) for name in {SERVER_COMMANDS}];"
+        "print(sorted({'psycopg', 'fastapi', 'uvicorn', 'sqlalchemy', 'jwt', 'httpx', 'yaml', 'argon2'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_documentation_of_the_commands_is_what_they_say() -> None:
+    assert cli_doc.TARGET.read_text() == cli_doc.render(), "run `python -m tools.cli_doc`"
+
+
+def test_every_subcommand_has_an_example() -> None:
+    for section in cli_doc.TARGET.read_text().split("\n### ")[1:]:
+        assert "\nExample: `" in section, section.splitlines()[0]
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
