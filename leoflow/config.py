@@ -134,6 +134,15 @@ class SecretsSettings(Section):
     shared_variables: list[str] = Field([], description="Variables every task may have, likewise.")
 
 
+class TriggererSettings(Section):
+    """How a triggerer runs the triggers of deferred tasks."""
+
+    capacity: int = Field(10_000, ge=1, description="Triggers one triggerer runs at the same time.")
+    lease_seconds: float = Field(20.0, gt=1, description="Seconds after its last heartbeat a triggerer counts as lost.")
+    heartbeat_seconds: float = Field(5.0, gt=0, description="Seconds between two heartbeats of a triggerer.")
+    poll_seconds: float = Field(5.0, gt=0, description="Seconds a triggerer waits at most before it looks for triggers.")
+
+
 class LiteSettings(Section):
     """The product on one machine."""
 
@@ -173,6 +182,7 @@ class Settings(BaseSettings):
     )
     postgres: PostgresSettings = PostgresSettings()
     worker: WorkerSettings = WorkerSettings()
+    triggerer: TriggererSettings = TriggererSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     retention: RetentionSettings = RetentionSettings()

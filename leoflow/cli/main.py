@@ -46,6 +46,7 @@ COMMANDS = {
     "server": Lazy("leoflow.cli.server", "The API and UI of a cluster.", single=True),
     "scheduler": Lazy("leoflow.cli.scheduler", "The scheduler of a cluster.", single=True),
     "worker": Lazy("leoflow.cli.worker", "A worker of a cluster.", single=True),
+    "triggerer": Lazy("leoflow.cli.triggerer", "The triggerer of a cluster.", single=True),
     "db": Lazy("leoflow.cli.db", "The database: migrate, check, downgrade, url, shell, clean, rotate-key."),
     "sql": Lazy("leoflow.cli.sql", "Read-only SQL on the public views.", single=True),
     "doctor": Lazy("leoflow.cli.doctor", "What is installed, reachable, misconfigured.", single=True),

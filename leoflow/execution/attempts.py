@@ -16,7 +16,7 @@ from leoflow.engine import Outcome as EngineOutcome
 from leoflow.execution import task_instances
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
-from leoflow.execution.outcomes import outcome_of, without_triggerer
+from leoflow.execution.outcomes import outcome_of, storable
 from leoflow.execution.run_context import run_context
 
 _LAST_WORDS_SECONDS = 30.0
@@ -119,7 +119,7 @@ async def report(store: Store, attempt: AttemptContext, message: Message) -> Non
         FaultError: 404 unknown or superseded, 409 it does not run.
     """
     ref = attempt.claimed.ref
-    outcome, problem = without_triggerer(outcome_of(attempt, message))
+    outcome, problem = storable(outcome_of(attempt, message))
     if problem is not None:
         await note(store, attempt.claimed, problem)
     await save_rendered(store, attempt)
@@ -127,6 +127,8 @@ async def report(store: Store, attempt: AttemptContext, message: Message) -> Non
 
     async def call() -> FinishResult:
         async with store.pool.connection() as connection:
+            if outcome.deferral is not None:
+                await engine.defer(connection, [(ref, outcome.deferral)])
             return await engine.finish(connection, _NO_WORKER, [finished])
 
     result = await retry_transient(call)
@@ -135,6 +137,8 @@ async def report(store: Store, attempt: AttemptContext, message: Message) -> Non
     async with store.pool.connection() as connection:
         if outcome.sets_a_timer:
             await connection.execute("notify leoflow_timers")
+        if outcome.deferral is not None:
+            await connection.execute("notify leoflow_triggers")
         if result.ready:
             await engine.wake_workers(connection)
 

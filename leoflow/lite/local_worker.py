@@ -1,5 +1,7 @@
 """The worker inside Lite's process, and the fork servers it shares with hot reload."""
 
+import socket
+
 from leoflow.compiler import DagLoader, LoadRequest, LoadResult
 from leoflow.config import Settings
 from leoflow.crypto import SecretBox
@@ -7,6 +9,7 @@ from leoflow.db import Pool
 from leoflow.execution.context import Limits, Store
 from leoflow.execution.usercode import Call, CallAnswer
 from leoflow.lite.interpreters import Interpreters
+from leoflow.worker.launchers.fork_client import ZygoteClient
 from leoflow.worker.launchers.loader import ForkServerLoader
 from leoflow.worker.launchers.process import ForkServerLauncher
 from leoflow.worker.launchers.usercode import ForkedUserCode
@@ -43,6 +46,12 @@ class LocalWorker:
     async def call(self, call: Call) -> CallAnswer:
         """Call a piece of a project's code. Implements `leoflow.execution.usercode.UserCode`."""
         return await ForkedUserCode(self._launcher, self._settings.home, self._store).call(call)
+
+    async def fork_trigger_runner(
+        self, environment_key: str | None, bundle_path: str | None
+    ) -> tuple[ZygoteClient, str, socket.socket, int]:
+        """Fork a process that runs triggers from the environment's server."""
+        return await self._launcher.fork_trigger_runner(environment_key, bundle_path)
 
     async def close(self) -> None:
         """End the fork servers."""

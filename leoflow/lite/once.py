@@ -31,6 +31,7 @@ from leoflow.lite.stopping import stop_on_signals
 from leoflow.scheduler.callbacks import CallbackResult, Callbacks
 from leoflow.scheduler.scheduler import timers_only
 from leoflow.supervision import Part, running
+from leoflow.triggerer import Triggerer
 
 SQL = load("run")
 LOOK_SECONDS = 0.1
@@ -162,7 +163,10 @@ class _Room:
         self.interpreters = Interpreters(self.settings.home, self.pool, timeout=timeout, progress=self.watcher.step)
         self.worker = LocalWorker(here, self.pool, self.dsn, self.interpreters)
         self.interpreters.use(self.worker.loader)
-        parts: dict[str, Part] = {"worker": self.worker.run}
+        parts: dict[str, Part] = {
+            "worker": self.worker.run,
+            "triggerer": lambda: Triggerer(self.pool, here, self.worker.fork_trigger_runner, dsn=self.dsn).run(),
+        }
         parts |= {service.name: service.run for service in timers_only(self.pool, self.settings)}
         async with running(parts):
             yield

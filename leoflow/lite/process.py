@@ -27,6 +27,7 @@ from leoflow.lite.stopping import stop_on_signals
 from leoflow.os_errors import explain_os_error
 from leoflow.scheduler.scheduler import Scheduler, retire_earlier_workers
 from leoflow.supervision import Part, running
+from leoflow.triggerer import Triggerer
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ async def _serve(
         "web server": functools.partial(serve, app, port, answers),
         "scheduler": Scheduler(pool, dsn, settings, worker, kinds=("scheduler", "dag_processor")).run,
         "worker": worker.run,
+        "triggerer": lambda: Triggerer(pool, settings, worker.fork_trigger_runner, dsn=dsn).run(),
         "hot reload": reloader.run,
         "reload requests": functools.partial(follow_requests, dsn, reloader),
     }

@@ -110,6 +110,8 @@ class Zygote:
                 self._fork(order, descriptors, self._loader)
             elif order["op"] == "call":
                 self._fork(order, descriptors, self._call)
+            elif order["op"] == "triggers":
+                self._fork(order, descriptors, self._triggers)
             elif order["op"] == "kill":
                 self._kill(order["id"], order["signal"])
         finally:
@@ -192,6 +194,10 @@ class Zygote:
         }
         sdk_adapter.settle()
         Zygote(channel, self._sdk, keeps_spares=True).serve(hello)
+
+    def _triggers(self, order: dict[str, Any], descriptors: list[int], parent: int) -> NoReturn:
+        importlib.import_module("leoflow.runtime.triggers").run(order, descriptors, parent)
+        os._exit(1)
 
     def _loader(self, order: dict[str, Any], descriptors: list[int], parent: int) -> NoReturn:
         result, output = descriptors

@@ -108,19 +108,35 @@ class Finisher:
         _resolve(batch, result.stale)
         if result.handed:
             self._take(result.handed)
-        if any(report.outcome.sets_a_timer for report in batch):
-            async with self._pool.connection() as connection:
-                await connection.execute("notify leoflow_timers")
+        await self._notify(batch)
         if result.ready:
             self._more_work()
             async with self._pool.connection() as connection:
                 await engine.wake_workers(connection)
 
+    async def _notify(self, batch: list[_Report]) -> None:
+        channels = {
+            "notify leoflow_timers": any(report.outcome.sets_a_timer for report in batch),
+            "notify leoflow_triggers": any(report.outcome.deferral is not None for report in batch),
+        }
+        if any(channels.values()):
+            async with self._pool.connection() as connection:
+                for statement, is_wanted in channels.items():
+                    if is_wanted:
+                        await connection.execute(statement.encode())
+
     async def _call(self, batch: list[_Report]) -> FinishResult:
         finished = [_for_engine(report) for report in batch]
+        deferrals = [
+            (report.session.attempt.claimed.ref, report.outcome.deferral)
+            for report in batch
+            if report.outcome.deferral is not None
+        ]
 
         async def call() -> FinishResult:
             async with self._pool.connection() as connection:
+                if deferrals:
+                    await engine.defer(connection, deferrals)
                 return await engine.finish(connection, self._worker_key(), finished, handoff=self._free_slots())
 
         return await retry_transient(call, attempts=30)

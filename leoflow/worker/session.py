@@ -19,7 +19,7 @@ from leoflow.execution import task_instances, xcoms
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
 from leoflow.execution.operations import OPERATIONS, Operation
-from leoflow.execution.outcomes import TERMINAL, Outcome, outcome_of, without_triggerer
+from leoflow.execution.outcomes import TERMINAL, Outcome, outcome_of, storable
 from leoflow.execution.task_instances import Rendered
 from leoflow.runtime.sdk_adapter import REDUCE_INPUTS, XCOM_WINDOW
 from leoflow.worker.endings import explain
@@ -337,7 +337,7 @@ class Session:
         self._read_what_is_there()
         if outcome.state == "failed" and self.lines.ran_out_of_memory:
             self._explain_memory_limit()
-        outcome, problem = without_triggerer(outcome)
+        outcome, problem = storable(outcome)
         if problem is not None:
             self.lines.note(problem)
         self._later(self._settings.overtime_seconds, self._end_overtime)

@@ -43,7 +43,8 @@ begin
         ) as head
         order by head.gate_key
     loop
-        select case when v_pool.slots < 0 then 2147483647 else v_pool.slots - coalesce(sum(g.pool_slots), 0) end
+        select case when v_pool.slots < 0 then 2147483647 else v_pool.slots - coalesce(sum(g.pool_slots), 0)
+            - leoflow_core.deferred_slots(v_pool.pool_key) end
         into v_free from leoflow_core.gate_token as g where g.pool_key = v_pool.pool_key;
         v_gate := -2147483648;
         v_run := 0;

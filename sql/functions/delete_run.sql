@@ -39,6 +39,8 @@ begin
     delete from leoflow_core.task_log as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_attempt_history as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_instance_extra as x where x.run_key = any(p_run_keys);
+    delete from leoflow_core.trigger as x where x.run_key = any(p_run_keys);
+    delete from leoflow_core.hitl_detail as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_instance as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_instance_extra_history as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_instance_history as x where x.run_key = any(p_run_keys);

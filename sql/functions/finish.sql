@@ -3,7 +3,7 @@
 --   p_states       success | failed | skipped | removed | up_for_retry | up_for_reschedule | deferred
 --   p_retryable    for failed: whether the user's retries may be spent (default true; false is Airflow's
 --                  AirflowFailException); up_for_retry is failed and retryable
---   p_due_ats      for up_for_reschedule and deferred: when to run again (null: now)
+--   p_due_ats      for up_for_reschedule: when to run again (null: now). What a deferred one waits for: see defer
 --   p_xcom_items   position (from 1) of the attempt an XCom belongs to, with its key, encoded value, mapped length
 --   p_handoff      how many newly ready successors this worker takes over, already claimed. Every so often pass 0 and
 --                  claim instead, so that work of other runs and priorities gets its turn.
@@ -39,6 +39,7 @@ declare
     v_queues int[];
     v_tokens leoflow_core.instance_ref[];
     v_failed leoflow_core.instance_ref[];
+    v_deferred leoflow_core.instance_ref[];
     v_handed leoflow_core.instance_ref[];
     v_ready int := 0;
     v_handoff int := p_handoff;
@@ -71,10 +72,10 @@ begin
     written as (
         update leoflow_core.task_instance as t set
             state = l.next_state,
-            end_date = v_now,
+            end_date = case when l.next_state <> 'deferred' then v_now end,
             start_date = coalesce(t.start_date, v_now),
             due_at = case
-                when l.next_state in ('up_for_reschedule', 'deferred') then coalesce(l.due_at, v_now) end,
+                when l.next_state = 'up_for_reschedule' then coalesce(l.due_at, v_now) end,
             reschedules = t.reschedules + (l.next_state = 'up_for_reschedule')::int
         from locked as l
         where t.run_key = l.run_key and t.task_idx = l.task_idx and t.map_index = l.map_index
@@ -92,8 +93,9 @@ begin
         array_agg(w.ref) filter (where w.next_state in ('up_for_retry', 'scheduled')),
         array_agg(w.ref) filter (where w.is_gated),
         array_agg(distinct w.queue_key),
-        array_agg(w.ref) filter (where w.next_state = 'failed')
-    into v_accepted, v_settled, v_again, v_tokens, v_queues, v_failed
+        array_agg(w.ref) filter (where w.next_state = 'failed'),
+        array_agg(w.ref) filter (where w.next_state = 'deferred')
+    into v_accepted, v_settled, v_again, v_tokens, v_queues, v_failed, v_deferred
     from written as w;
 
     if v_tokens is not null then
@@ -111,6 +113,9 @@ begin
     end if;
     if v_again is not null then
         v_ready := leoflow_core.schedule_retries(v_again);
+    end if;
+    if v_deferred is not null then
+        perform leoflow_core.arm_triggers(v_deferred);
     end if;
     if v_failed is not null then
         v_settled := v_settled || leoflow_core.fail_fast(v_failed);

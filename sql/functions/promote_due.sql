@@ -1,4 +1,4 @@
--- Makes instances whose time has come claimable (retries, reschedules), and starts queued runs that have room.
+-- Makes instances whose time has come claimable (retries, reschedules, deferrals that timed out), and starts queued runs that have room.
 -- Returns how many rows it moved; wake workers if it is not 0.
 -- Locks: instances with SKIP LOCKED; as start_runs. Callers: scheduler. Any number at once.
 create or replace function leoflow_core.promote_due(p_limit int default 1000) returns int language plpgsql
@@ -8,6 +8,7 @@ as $$
 #variable_conflict use_column
 declare
     v_moved int;
+    v_again leoflow_core.instance_ref[];
 begin
     with due as materialized (
         select t.run_key, t.task_idx, t.map_index
@@ -25,10 +26,16 @@ begin
             gate_key = case when t.is_gated then -t.priority end
         from due as d
         where t.run_key = d.run_key and t.task_idx = d.task_idx and t.map_index = d.map_index
-        returning 1
+        returning t.run_key, t.task_idx, t.map_index, t.is_resumed
     )
-    select count(*) into v_moved from moved;
-    return v_moved + leoflow_core.start_runs();
+    select
+        count(*),
+        array_agg((m.run_key, m.task_idx, m.map_index)::leoflow_core.instance_ref) filter (where m.is_resumed)
+    into v_moved, v_again from moved as m;
+    if v_again is not null then
+        perform leoflow_core.forget_resumption(v_again);
+    end if;
+    return v_moved + leoflow_core.expire_triggers(p_limit) + leoflow_core.start_runs();
 end
 $$;
 comment on function leoflow_core.promote_due(int) is 'Makes instances whose time has come claimable; starts queued runs.';

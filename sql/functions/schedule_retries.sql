@@ -11,6 +11,7 @@ declare
     v_ready int;
 begin
     perform leoflow_core.record_attempts(p_instances, null);
+    perform leoflow_core.forget_resumption(p_instances);
     with delayed as materialized (
         select
             t.run_key, t.task_idx, t.map_index,

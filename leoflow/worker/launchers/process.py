@@ -179,6 +179,32 @@ class ForkServerLauncher:
         """
         return (await self._environment(environment_key)).client
 
+    # -- triggers -----------------------------------------------------------------------------------------
+
+    async def fork_trigger_runner(
+        self, environment_key: str | None, bundle_path: str | None
+    ) -> tuple[ZygoteClient, str, socket.socket, int]:
+        """Fork a process that runs triggers. Returns the client, the fork's id, our socket, and the log to read.
+
+        Raises:
+            LaunchError: the environment or the fork failed.
+        """
+        client = (await self._environment(environment_key)).client
+        order_id = self._next_id("triggers")
+        ours, theirs = socket.socketpair()
+        log_read, log_write = os.pipe()
+        try:
+            message = {"op": "triggers", "id": order_id, "bundle_path": bundle_path}
+            await client.fork(message, (theirs.fileno(), log_write))
+        except BaseException:
+            ours.close()
+            os.close(log_read)
+            raise
+        finally:
+            theirs.close()
+            os.close(log_write)
+        return client, order_id, ours, log_read
+
     # -- zygotes ------------------------------------------------------------------------------------------
 
     async def _environment(self, key: str | None) -> _Environment:
