@@ -140,7 +140,9 @@ class TriggererSettings(Section):
     capacity: int = Field(10_000, ge=1, description="Triggers one triggerer runs at the same time.")
     lease_seconds: float = Field(20.0, gt=1, description="Seconds after its last heartbeat a triggerer counts as lost.")
     heartbeat_seconds: float = Field(5.0, gt=0, description="Seconds between two heartbeats of a triggerer.")
-    poll_seconds: float = Field(5.0, gt=0, description="Seconds a triggerer waits at most before it looks for triggers.")
+    poll_seconds: float = Field(
+        5.0, gt=0, description="Seconds a triggerer waits at most before it looks for triggers."
+    )
 
 
 class LiteSettings(Section):

@@ -85,17 +85,13 @@ async def defer(conn: Connection, deferrals: Sequence[tuple[AttemptRef, Deferral
 
 async def register_triggerer(conn: Connection, *, hostname: str, pid: int, lease: timedelta) -> int:
     """Register a triggerer with a lease and return its key."""
-    key: int = await rows.value(
-        conn, "select leoflow_core.register_triggerer(%s, %s, %s)", (hostname, pid, lease)
-    )
+    key: int = await rows.value(conn, "select leoflow_core.register_triggerer(%s, %s, %s)", (hostname, pid, lease))
     return key
 
 
 async def triggerer_heartbeat(conn: Connection, triggerer_key: int, lease: timedelta) -> bool:
     """Renew a triggerer's lease. False: it is lost, and others may run its triggers."""
-    alive: bool = await rows.value(
-        conn, "select leoflow_core.triggerer_heartbeat(%s, %s)", (triggerer_key, lease)
-    )
+    alive: bool = await rows.value(conn, "select leoflow_core.triggerer_heartbeat(%s, %s)", (triggerer_key, lease))
     return alive
 
 
@@ -122,9 +118,7 @@ async def claim_triggers(
 
 async def lost_triggers(conn: Connection, triggerer_key: int, keys: Sequence[int]) -> list[int]:
     """Which of these triggers a triggerer must stop, because nothing waits for them or others have them."""
-    found = await rows.all_rows(
-        conn, "select leoflow_core.lost_triggers(%s, %s)", (triggerer_key, list(keys))
-    )
+    found = await rows.all_rows(conn, "select leoflow_core.lost_triggers(%s, %s)", (triggerer_key, list(keys)))
     return [row[0] for row in found]
 
 

@@ -1,7 +1,7 @@
-"""Assets and human-in-the-loop: answered, though what stands behind them comes later."""
+"""Assets: answered, though what stands behind them comes later."""
 
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
-from leoflow.execution.faults import FaultError, not_supported
+from leoflow.execution.faults import FaultError
 
 
 async def get_asset(_store: Store, _attempt: AttemptContext, message: Message) -> Reply:
@@ -22,12 +22,3 @@ async def get_asset_events(_store: Store, _attempt: AttemptContext, _message: Me
 async def validate_inlets_and_outlets(_store: Store, _attempt: AttemptContext, _message: Message) -> Reply:
     """Return the inactive assets among a task's inlets and outlets: none is ever inactive."""
     return {"type": "InactiveAssetsResult", "inactive_assets": []}
-
-
-async def human_in_the_loop(_store: Store, _attempt: AttemptContext, _message: Message) -> Reply:
-    """Refuse the HITL messages.
-
-    Raises:
-        FaultError: always.
-    """
-    raise not_supported("human-in-the-loop operators")

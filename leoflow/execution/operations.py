@@ -2,14 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from leoflow.execution import assets, connections, dag_runs, task_instances, variables, xcoms
+from leoflow.execution import assets, connections, dag_runs, hitl, task_instances, variables, xcoms
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.outcomes import TERMINAL
 
 Operation = Callable[[Store, AttemptContext, Message], Awaitable[Reply]]
 
 OPERATIONS: Mapping[str, Operation] = {
-    "CreateHITLDetailPayload": assets.human_in_the_loop,
+    "CreateHITLDetailPayload": hitl.ask,
     "DeleteVariable": variables.delete_variable,
     "DeleteXCom": xcoms.delete_xcom,
     "GetAssetByName": assets.get_asset,
@@ -21,7 +21,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GetDag": dag_runs.get_dag,
     "GetDagRun": dag_runs.get_dag_run,
     "GetDagRunState": dag_runs.get_dag_run_state,
-    "GetHITLDetailResponse": assets.human_in_the_loop,
+    "GetHITLDetailResponse": hitl.get_answer,
     "GetNumberXComs": xcoms.count_xcoms,
     "GetPrevSuccessfulDagRun": dag_runs.get_previous_successful,
     "GetPreviousDagRun": dag_runs.get_previous_dag_run,
@@ -38,7 +38,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "SetXCom": xcoms.set_xcom,
     "SkipDownstreamTasks": task_instances.skip_downstream,
     "TriggerDagRun": dag_runs.trigger_dag_run,
-    "UpdateHITLDetail": assets.human_in_the_loop,
+    "UpdateHITLDetail": hitl.answer_by_default,
     "ValidateInletsAndOutlets": assets.validate_inlets_and_outlets,
 }
 """Messages answered from the database."""

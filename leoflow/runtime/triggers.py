@@ -119,9 +119,8 @@ class _Runner:
                 task = asyncio.get_running_loop().create_task(self._watch(spec), name=spec["name"])
                 self._tasks[key] = task
         for key in command.get("cancel", ()):
-            task = self._tasks.get(key)
-            if task is not None:
-                task.cancel()
+            if key in self._tasks:
+                self._tasks[key].cancel()
 
     async def _watch(self, spec: "dict[str, Any]") -> None:
         key = spec["key"]
@@ -252,4 +251,3 @@ class _Watchdog(threading.Thread):
         }
         with contextlib.suppress(OSError):
             os.write(sdk_adapter.LOG_DESCRIPTOR, json.dumps(line).encode() + b"\n")
-

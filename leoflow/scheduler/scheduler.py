@@ -87,7 +87,7 @@ def timers_only(pool: Pool, settings: Settings) -> list[Service]:
 
 
 async def retire_earlier_workers(pool: Pool) -> None:
-    """Give up every worker and triggerer there is, so that what they left is placed again at once and not when their leases end.
+    """Give up every worker and triggerer there is: what they left goes on at once and not when their leases end.
 
     Only for who knows that they are dead: Lite, which holds the lock of its home and with it the embedded database.
     """

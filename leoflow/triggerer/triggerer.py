@@ -1,4 +1,4 @@
-"""The triggerer: claims triggers under a lease, has them run by child processes, tells the database what came of them."""
+"""The triggerer: claims triggers under a lease, has child processes run them, records what came of them."""
 
 import asyncio
 import contextlib
@@ -196,6 +196,7 @@ class Triggerer:
 
     async def _fire(self, batch: list[Firing]) -> bool:
         """Record firings; False when the database stays away, so that they are to be tried again."""
+
         async def call() -> None:
             async with self._pool.connection() as connection:
                 if await engine.fire_triggers(connection, self._key, batch):
@@ -208,14 +209,12 @@ class Triggerer:
                 log.error("events of triggers not recorded yet", events=len(batch), error=str(error))
                 return False
             if len(batch) > 1:
-                for firing in batch:
-                    while not await self._fire([firing]):
-                        await asyncio.sleep(random.uniform(0.5, 1.0))
-            elif batch[0].outcome != "failed_trigger":
+                # One of them is what the database cannot take; those recorded already change nothing the second time.
+                return all([await self._fire([firing]) for firing in batch])
+            if batch[0].outcome != "failed_trigger":
                 reason = f"the database does not take the trigger's event: {error}"
                 return await self._fire([failure(batch[0].key, reason)])
-            else:
-                log.error("a trigger's failure was not recorded", error=str(error))
+            log.error("a trigger's failure was not recorded", error=str(error))
         return True
 
     # -- the lease ----------------------------------------------------------------------------------------

@@ -370,3 +370,37 @@ select
     ) as is_superseded
 from leoflow_core.all_task_instances as ti
 where ti.run_key = %(run_key)s and ti.task_idx = %(task_idx)s and ti.map_index = %(map_index)s;
+
+-- name: ask_person
+-- One question per try; asking again takes an earlier answer back.
+insert into leoflow_core.hitl_detail (
+    run_key, task_idx, map_index, try_number, options, subject, body, defaults, multiple, params, assigned_users
+)
+select
+    ti.run_key, ti.task_idx, ti.map_index, ti.try_number, %(options)s, %(subject)s, %(body)s, %(defaults)s,
+    %(multiple)s, %(params)s, %(assigned_users)s
+from leoflow_core.task_instance as ti
+where
+    ti.run_key = %(run_key)s and ti.task_idx = %(task_idx)s and ti.map_index = %(map_index)s
+    and ti.attempt_id = %(attempt_id)s
+on conflict (run_key, task_idx, map_index, try_number) do update
+    set
+        responded_at = null, responded_by_id = null, responded_by_name = null, chosen_options = null,
+        params_input = '{}'
+returning options, subject, body, defaults, multiple, params, assigned_users;
+
+-- name: answer_of_person
+select responded_at, responded_by_id, responded_by_name, chosen_options, params_input
+from leoflow_core.hitl_detail
+where
+    run_key = %(run_key)s and task_idx = %(task_idx)s and map_index = %(map_index)s
+    and try_number = %(try_number)s;
+
+-- name: answer_by_default
+-- Only while nobody has answered.
+update leoflow_core.hitl_detail
+set responded_at = clock_timestamp(), chosen_options = %(chosen_options)s, params_input = %(params_input)s
+where
+    run_key = %(run_key)s and task_idx = %(task_idx)s and map_index = %(map_index)s
+    and try_number = %(try_number)s and responded_at is null
+returning responded_at, responded_by_id, responded_by_name, chosen_options, params_input;

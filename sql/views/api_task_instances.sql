@@ -41,8 +41,24 @@ select
     '{}' as executor_config,
     x.note,
     x.rendered_map_index,
-    null::jsonb as trigger,
-    null::jsonb as triggerer_job,
+    case
+        when g.trigger_key is not null
+            then jsonb_build_object(
+                'id', g.trigger_key, 'classpath', g.classpath, 'kwargs', g.kwargs::text,
+                'created_date', g.created_at at time zone 'UTC' || 'Z', 'queue', g.queue,
+                'triggerer_id', g.triggerer_key * 2
+            )
+    end as trigger,
+    case
+        when j.process_key is not null
+            then jsonb_build_object(
+                'id', j.process_key * 2, 'dag_id', null, 'state', case when j.ended_at is null then 'running' else 'success' end,
+                'job_type', 'TriggererJob', 'start_date', j.started_at at time zone 'UTC' || 'Z',
+                'end_date', j.ended_at at time zone 'UTC' || 'Z',
+                'latest_heartbeat', j.heartbeat_at at time zone 'UTC' || 'Z', 'executor_class', null,
+                'hostname', j.hostname, 'unixname', null, 'dag_display_name', null
+            )
+    end as triggerer_job,
     v.dag_version,
     v.version_number,
     r.dag_key,
@@ -56,6 +72,11 @@ left join leoflow_core.pool p on p.pool_key = i.pool_key
 left join leoflow_core.queue q on q.queue_key = i.queue_key
 left join leoflow_core.worker w on w.worker_key = i.worker_key
 left join leoflow_core.all_task_instance_extra x
-    on x.run_key = i.run_key and x.task_idx = i.task_idx and x.map_index = i.map_index;
+    on x.run_key = i.run_key and x.task_idx = i.task_idx and x.map_index = i.map_index
+left join leoflow_core.trigger g
+    on
+        i.state = 'deferred' and g.run_key = i.run_key and g.task_idx = i.task_idx and g.map_index = i.map_index
+        and g.attempt_id = i.attempt_id
+left join leoflow_core.process j on j.process_key = g.triggerer_key;
 
 comment on view leoflow_core.api_task_instances is 'Task instances, as the API shows them.';

@@ -15,6 +15,9 @@ select
         when d.is_paused then 'dag is paused'
         when t.ready_key is not null then null
         when t.state in ('up_for_retry', 'up_for_reschedule') then 'waits until ' || t.due_at
+        when t.state = 'deferred' and h.run_key is not null then 'waits for an answer: ' || h.subject
+        when t.state = 'deferred' and g.triggerer_key is null then 'waits for a triggerer to run ' || g.classpath
+        when t.state = 'deferred' then 'waits for ' || g.classpath
         when p.slots >= 0 and p.slots < t.pool_slots then 'pool has fewer slots than the task needs'
         when p.slots >= 0 and p.slots - coalesce(u.used, 0) < t.pool_slots then 'pool is full'
         when r.is_gated and coalesce(a.used, 0) >= v.max_active_tasks then 'max_active_tasks'
@@ -34,7 +37,15 @@ left join lateral (
     select sum(g.pool_slots) as used from leoflow_core.gate_token as g where g.pool_key = t.pool_key
 ) as u on true
 left join lateral (select count(*) as used from leoflow_core.gate_token as g where g.run_key = t.run_key) as a on true
-where t.state in ('scheduled', 'up_for_retry', 'up_for_reschedule')
+left join leoflow_core.trigger as g
+    on
+        t.state = 'deferred' and g.run_key = t.run_key and g.task_idx = t.task_idx and g.map_index = t.map_index
+        and g.attempt_id = t.attempt_id
+left join leoflow_core.hitl_detail as h
+    on
+        t.state = 'deferred' and h.run_key = t.run_key and h.task_idx = t.task_idx and h.map_index = t.map_index
+        and h.try_number = t.try_number and h.responded_at is null
+where t.state in ('scheduled', 'up_for_retry', 'up_for_reschedule', 'deferred')
 union all
 select
     d.dag_id, r.run_id, null, null, null, null, null, null, null, r.queued_at,

@@ -147,7 +147,9 @@ async def test_a_batch_tells_each_instance_its_own_event(connection: Connection)
     firings.insert(1, Firing(987654321, "event", "nobody"))
     assert await engine.fire_triggers(connection, triggerer, firings) == 4
     again = await engine.claim(connection, worker, 10)
-    assert {a.task_id: a.next_kwargs["event"] for a in again} == {t.attempt.task_id: t.attempt.task_id for t in triggers[2:]}
+    assert {a.task_id: a.next_kwargs["event"] for a in again} == {
+        t.attempt.task_id: t.attempt.task_id for t in triggers[2:]
+    }
     cursor = await connection.execute("select task_idx, convert_from(value, 'UTF8') from leoflow_core.xcom")
     assert dict(await cursor.fetchall()) == {t.attempt.task_idx: t.attempt.task_id for t in ends}
 

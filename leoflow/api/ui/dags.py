@@ -1,6 +1,6 @@
 """`/ui/dags`: DAGs with their latest runs, and the newest run of one DAG."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, LiteralString
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 from psycopg import sql
@@ -9,6 +9,7 @@ from leoflow.api import file_tokens
 from leoflow.api.deps import ApiState, Conn, Connection, State, User, Viewer
 from leoflow.api.filters import Where
 from leoflow.api.paging import Ordering, Paged
+from leoflow.api.public.hitl import HITLDetail
 from leoflow.api.rows import Row, row, rows, value
 from leoflow.api.ui.models import DagCollection, DagRunState, DagWithRuns, RunLight
 from leoflow.db import queries
@@ -28,6 +29,11 @@ ORDER = Ordering(
     default="dag_id",
     unique="dag_id",
 )
+
+PENDING: LiteralString = """(
+    select count(*) > 0 from leoflow_core.api_hitl_details h
+    where h.dag_key = d.dag_key and h.is_current and not h.response_received and h.state = 'deferred'
+) = %s"""
 
 Names = Annotated[list[str] | None, Query()]
 
@@ -69,8 +75,8 @@ def _where(
     where.equals("d.bundle_name", bundle_name)
     where.equals("d.bundle_version", bundle_version)
     where.equals("(d.schedule_type in ('assets', 'asset_or_time'))", has_asset_schedule)
-    if has_pending_actions:
-        where.add("false")
+    if has_pending_actions is not None:
+        where.add(PENDING, has_pending_actions)
     return where
 
 
@@ -86,6 +92,7 @@ async def get_dags(
     where: Filters,
     order_by: Names = None,
     is_favorite: bool | None = None,
+    has_pending_actions: bool | None = None,
     dag_runs_limit: Annotated[int, Query(ge=0, le=1000)] = 10,
 ) -> DagCollection:
     """List DAGs with their latest runs; null keys are left out."""
@@ -105,11 +112,26 @@ async def get_dags(
         statement.format(where.sql(), order.sql()),
         [*where.parameters, paged.limit, paged.offset],
     )
-    return DagCollection(total_entries=total, dags=await _complete(conn, state, user, found, dag_runs_limit))
+    pending = await _pending(conn, found) if has_pending_actions else {}
+    return DagCollection(total_entries=total, dags=await _complete(conn, state, user, found, dag_runs_limit, pending))
+
+
+async def _pending(conn: Connection, found: list[Row]) -> dict[int, list[Any]]:
+    """What people are asked, by DAG; as in Airflow, only for who asks for DAGs with pending actions."""
+    pending: dict[int, list[Any]] = {}
+    for detail in await rows(conn, queries.load("api_hitl").pending, {"dag_keys": [dag["dag_key"] for dag in found]}):
+        shown = HITLDetail.model_validate(detail).model_dump(mode="json", exclude_none=True)
+        pending.setdefault(detail["dag_key"], []).append(shown)
+    return pending
 
 
 async def _complete(
-    conn: Connection, state: ApiState, user: User, found: list[Row], runs_limit: int
+    conn: Connection,
+    state: ApiState,
+    user: User,
+    found: list[Row],
+    runs_limit: int,
+    pending: dict[int, list[Any]],
 ) -> list[DagWithRuns]:
     """Add runs, tags and stars to rows of the view."""
     named = queries.load("ui")
@@ -127,7 +149,7 @@ async def _complete(
                 "tags": _tags(dag),
                 "asset_expression": dag["schedule_expression"] if dag["schedule_type"] == "assets" else None,
                 "latest_dag_runs": runs.get(dag["dag_id"], []),
-                "pending_actions": [],
+                "pending_actions": pending.get(dag["dag_key"], []),
                 "is_favorite": dag["dag_key"] in stars,
                 "file_token": file_tokens.make(secret, dag["bundle_name"], dag["relative_fileloc"]),
             }
