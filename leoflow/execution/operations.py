@@ -43,5 +43,8 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 """Messages answered from the database."""
 
+OF_TRIGGERS = frozenset({"GetHITLDetailResponse", "UpdateHITLDetail"})
+"""Asked by triggers and over HTTP only: a task's own decoder has no type for the answer, as in Airflow."""
+
 LOCAL = frozenset({"MaskSecret", "ResendLoggingFD", "SetRenderedFields", "SetRenderedMapIndex"}) | TERMINAL
 """Messages the attempt's supervisor answers itself, because they concern its log, its outcome or its memory."""

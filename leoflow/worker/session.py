@@ -18,7 +18,7 @@ from leoflow.db import retry_transient
 from leoflow.execution import task_instances, xcoms
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
-from leoflow.execution.operations import OPERATIONS, Operation
+from leoflow.execution.operations import OF_TRIGGERS, OPERATIONS, Operation
 from leoflow.execution.outcomes import TERMINAL, Outcome, outcome_of, storable
 from leoflow.execution.task_instances import Rendered
 from leoflow.runtime.sdk_adapter import REDUCE_INPUTS, XCOM_WINDOW
@@ -282,7 +282,7 @@ class Session:
                 self._spawn(self._answer_reduce_inputs(request_id, message.get("after")))
             elif kind == XCOM_WINDOW:
                 self._spawn(self._operate(request_id, kind, message, xcoms.get_window))
-            elif kind in OPERATIONS:
+            elif kind in OPERATIONS and kind not in OF_TRIGGERS:
                 self._spawn(self._operate(request_id, kind, message, OPERATIONS[kind]))
             else:
                 raise refused(f"Leoflow does not know the message {kind!r} of this Task SDK")

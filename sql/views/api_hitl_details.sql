@@ -39,7 +39,7 @@ select
     i.dag_key,
     to_jsonb(i) as task_instance
 from leoflow_core.hitl_detail as h
-join leoflow_core.task_instance as t
+join leoflow_core.all_task_instances as t
     on t.run_key = h.run_key and t.task_idx = h.task_idx and t.map_index = h.map_index
 join leoflow_core.api_task_instances as i
     on i.run_key = h.run_key and i.task_idx = h.task_idx and i.map_index = h.map_index;

@@ -3,12 +3,13 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import psycopg
 import pytest
 
 from leoflow import engine
-from leoflow.engine import AttemptRef, CreatedRun, Outcome
+from leoflow.engine import AttemptRef, CreatedRun, Deferral, Firing, Outcome
 from tests.races.sessions import Connection, blocked
 from tests.sql.dags import chain, dag, drain, new_worker, outcome, run_of, run_state, scalar, states, task, unlimited
 
@@ -286,3 +287,47 @@ async def test_two_movers_to_history_at_once_move_each_run_once(sessions: Sessio
         assert await engine.archive_runs(one) == 1
         assert await engine.archive_runs(two) == 0
     assert await scalar(three, "select count(*) from leoflow_core.task_instance_history") == 2
+
+
+async def test_two_triggerers_at_once_never_share_a_trigger(sessions: Sessions) -> None:
+    one, two, three = sessions
+    await unlimited(three)
+    worker = await new_worker(three)
+    await run_of(three, dag("d", [task(f"t{i}") for i in range(10)]))
+    attempts = await engine.claim(three, worker, 10)
+    await engine.defer(three, [(a.ref, Deferral("t.T", {}, "go", {})) for a in attempts])
+    await engine.finish(three, worker, [outcome(a, "deferred") for a in attempts])
+    lease = timedelta(seconds=30)
+    first = await engine.register_triggerer(three, hostname="one", pid=1, lease=lease)
+    second = await engine.register_triggerer(three, hostname="two", pid=1, lease=lease)
+    async with one.transaction():
+        mine = await engine.claim_triggers(one, first, 4)
+        theirs = await asyncio.wait_for(engine.claim_triggers(two, second, 10), 10)  # does not wait for the first
+    assert (len(mine), len(theirs)) == (4, 6)
+    assert not {t.key for t in mine} & {t.key for t in theirs}
+
+
+@pytest.mark.parametrize("fires_first", [True, False])
+async def test_an_event_and_a_cancellation_at_once_have_one_winner(sessions: Sessions, fires_first: bool) -> None:
+    one, two, three = sessions
+    await unlimited(three)
+    worker = await new_worker(three)
+    run = await run_of(three, chain("d", "wait"))
+    (attempt,) = await engine.claim(three, worker, 1)
+    await engine.defer(three, [(attempt.ref, Deferral("t.T", {}, "go", {}))])
+    await engine.finish(three, worker, [outcome(attempt, "deferred")])
+    triggerer = await engine.register_triggerer(three, hostname="one", pid=1, lease=timedelta(seconds=30))
+    (trigger,) = await engine.claim_triggers(three, triggerer, 1)
+
+    async def fire(session: Connection) -> int:
+        return await engine.fire_triggers(session, triggerer, [Firing(trigger.key, "success")])
+
+    async def cancel(session: Connection) -> None:
+        await engine.cancel_run(session, "d", run.run_id)
+
+    async with one.transaction():
+        await (fire(one) if fires_first else cancel(one))
+        other = await blocked(three, two, cancel(two) if fires_first else fire(two))
+    await other
+    assert await states(three, run) == {"wait": "success" if fires_first else "failed"}
+    assert await scalar(three, "select count(*) from leoflow_core.trigger") == 0

@@ -195,9 +195,58 @@ async def test_retry_reschedule_and_deferral(stage: Stage) -> None:
     deferred = {"state": "deferred", "classpath": "x.Y", "trigger_timeout": "P7D", "next_method": "go"}
     path = f"task-instances/{claimed['b'].attempt_id}/state"
     assert (await stage.ask("PATCH", path, token, json=deferred)).status_code == 204
-    assert (await stage.states())["b"] == "failed"  # until there is a triggerer
+    assert (await stage.states())["b"] == "deferred"
     async with stage.pool.connection() as conn:
-        assert "no triggerer" in await dags.scalar(conn, "select lines from leoflow_core.task_log")
+        assert await dags.scalar(conn, "select timeout_seconds from leoflow_core.trigger where is_armed") == 7 * 86400
+        assert await dags.scalar(conn, "select max(due_at) > clock_timestamp() from leoflow_core.task_instance")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"classpath": "noModule"}, "no import path"),
+        ({"trigger_kwargs": {"x": "a\x00b"}}, "NUL"),
+        ({"trigger_kwargs": "gAAAA"}, "not a mapping"),
+        ({"trigger_timeout": "soon"}, "no duration"),
+        ({"next_method": ""}, "next_method"),
+        ({"next_kwargs": {"x": "y" * 2**20}}, "the limit is"),
+    ],
+)
+async def test_a_deferral_that_cannot_be_kept_fails_the_task_and_says_why(
+    stage: Stage, wrong: dict[str, Any], reason: str
+) -> None:
+    a = (await stage.claim())["a"]
+    token = await stage.enter(a)
+    body = {"state": "deferred", "classpath": "x.Y", "next_method": "go", **wrong}
+    path = f"task-instances/{a.attempt_id}/state"
+    assert (await stage.ask("PATCH", path, token, json=body)).status_code == 204
+    assert (await stage.states())["a"] == "failed"
+    async with stage.pool.connection() as conn:
+        assert reason in await dags.scalar(conn, "select lines from leoflow_core.task_log")
+
+
+async def test_a_question_to_a_person(stage: Stage) -> None:
+    a = (await stage.claim())["a"]
+    token = await stage.enter(a)
+    path = f"hitlDetails/{a.attempt_id}"
+    assert (await stage.ask("GET", path, token)).status_code == 404
+    answer = {"ti_id": str(a.attempt_id), "chosen_options": ["y"], "params_input": {"n": 1}}
+    assert (await stage.ask("PATCH", path, token, json=answer)).status_code == 404
+    asked = {
+        "ti_id": str(a.attempt_id), "options": ["y", "n"], "subject": "Sure?", "body": None, "defaults": ["n"],
+        "multiple": False, "params": {}, "assigned_users": [{"id": "ann", "name": "Ann"}],
+    }  # fmt: skip
+    created = await stage.ask("POST", path, token, json=asked)
+    assert (created.status_code, created.json()) == (201, asked)
+    found = (await stage.ask("GET", path, token)).json()
+    assert (found["response_received"], found["responded_by_user"], found["chosen_options"]) == (False, None, None)
+    found = (await stage.ask("PATCH", path, token, json=answer)).json()
+    assert (found["response_received"], found["responded_by_user"]) == (True, None)
+    assert (found["chosen_options"], found["params_input"]) == (["y"], {"n": 1})
+    assert (await stage.ask("PATCH", path, token, json=answer)).status_code == 409
+    await stage.ask("POST", path, token, json=asked)
+    assert (await stage.ask("GET", path, token)).json()["response_received"] is False
+    assert (await stage.ask("POST", path, token, json={**asked, "options": []})).status_code == 422
 
 
 async def test_malformed_bodies_are_422(stage: Stage) -> None:

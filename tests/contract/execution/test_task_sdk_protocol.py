@@ -142,7 +142,7 @@ async def test_every_answer_is_one_the_sdk_accepts(harness: Harness) -> None:
         ("GetAssetEventByAsset", "AssetEventsResult"),
         ("GetAssetEventByAssetAlias", "AssetEventsResult"),
         ("ValidateInletsAndOutlets", "InactiveAssetsResult"),
-        ("CreateHITLDetailPayload", "raises API_SERVER_ERROR"),
+        ("CreateHITLDetailPayload", "HITLDetailRequestResult"),
         ("UpdateHITLDetail", "raises API_SERVER_ERROR"),
         ("GetHITLDetailResponse", "raises API_SERVER_ERROR"),
         ("MaskSecret", None),

@@ -1,4 +1,4 @@
-"""Deferred tasks run through to their end: triggers of the project and of the standard provider, in a process of theirs."""
+"""Deferred tasks run to their end: triggers of the project and of the standard provider, in a process of theirs."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.integration.worker.harness import Harness
 
 pytestmark = pytest.mark.anyio
 
-TRIGGERS = '''
+TRIGGERS = """
 import asyncio, os, time
 from pathlib import Path
 from asgiref.sync import sync_to_async
@@ -47,8 +47,8 @@ class Own(BaseTrigger):
                     Path(self.where).write_text("x")
                     os._exit(3)
                 yield TaskSuccessEvent()
-'''
-OPERATOR = '''
+"""
+OPERATOR = """
 from airflow.sdk import BaseOperator
 class Wait(BaseOperator):
     def __init__(self, *, what, where=None, limit=None, **options):
@@ -60,7 +60,7 @@ class Wait(BaseOperator):
         self.defer(trigger=Own(self.what, self.where), method_name="go_on", kwargs={"kept": (1, 2)}, timeout=self.limit)
     def go_on(self, context, event, kept):
         return [event, list(kept)]
-'''
+"""
 
 
 async def register(harness: Harness, name: str, body: str) -> None:
@@ -170,9 +170,7 @@ async def test_a_cancelled_run_cancels_its_triggers(harness: Harness, triggerer:
         await harness._watch()
 
 
-async def test_triggers_survive_the_death_of_the_process_that_runs_them(
-    harness: Harness, triggerer: Triggerer
-) -> None:
+async def test_triggers_survive_the_death_of_the_process_that_runs_them(harness: Harness, triggerer: Triggerer) -> None:
     where = harness.home.parent / "died"
     await register(
         harness,
@@ -213,7 +211,7 @@ async def test_the_standard_providers_deferrable_operators_run(harness: Harness,
                 poke_interval=1, deferrable=True, logical_date="2026-01-01T00:00:00+00:00",
             )
             sensor = ExternalTaskSensor(
-                task_id="external", external_dag_id="other", external_task_id="work", poke_interval=0.2, deferrable=True,
+                task_id="external", external_dag_id="other", external_task_id="work", deferrable=True,
                 poll_interval=0.2, execution_date_fn=lambda _: datetime.fromisoformat("2026-01-01T00:00:00+00:00"),
             )
         """,
