@@ -2,8 +2,8 @@
 
 from leoflow.db.migrate import run_body
 
-revision = "0005"
-down_revision = "0004"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
