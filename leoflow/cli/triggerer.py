@@ -29,7 +29,9 @@ def triggerer(
             settings = settings.model_copy(update={"triggerer": own})
         timeout = settings.environments.build_timeout_seconds
         interpreters = Interpreters(settings.home, pool, timeout=timeout, progress=lambda _: None)
-        launcher = ForkServerLauncher(interpreters.python_of, settings.home)
+        launcher = ForkServerLauncher(
+            interpreters.python_of, settings.home, shares_secrets=settings.secrets.access != "declared"
+        )
         try:
             await Triggerer(pool, settings, launcher.fork_trigger_runner, dsn=dsn, queues=queue or None).run()
         finally:

@@ -18,6 +18,7 @@ from leoflow.crypto import SecretBox
 from leoflow.db import Listener, Pool, retry_transient
 from leoflow.db.retry import is_transient
 from leoflow.engine import ClaimedTrigger, Firing
+from leoflow.execution.access import SecretAccess
 from leoflow.execution.context import AttemptContext, Limits, Store
 from leoflow.supervision import Backoff
 from leoflow.triggerer.runner import Fork, Runner, failure
@@ -55,8 +56,12 @@ class Triggerer:
         self._fork = fork
         self._dsn = dsn
         self._queues = queues
-        limits = Limits(xcom_bytes=settings.worker.xcom_limit_bytes)
-        self._store = Store(pool, SecretBox.load_or_create(settings.home), limits)
+        self._store = Store(
+            pool,
+            SecretBox.load_or_create(settings.home),
+            Limits(settings.worker.xcom_limit_bytes, settings.worker.max_map_length),
+            SecretAccess(settings.secrets),
+        )
         self._waiting: dict[int, Waiting] = {}
         self._runners: dict[RunnerKey, Runner] = {}
         self._tasks: dict[RunnerKey, asyncio.Task[None]] = {}
