@@ -2,8 +2,8 @@
 
 from leoflow.db.migrate import run_body
 
-revision = "0007"
-down_revision = "0006"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
