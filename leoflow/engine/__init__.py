@@ -4,6 +4,7 @@ Every function takes an autocommit `AsyncConnection` first and is one statement,
 own transaction it takes part in it. May import `leoflow.db`, `leoflow.spec` and `leoflow.errors`.
 """
 
+from leoflow.engine.assets import create_asset_runs
 from leoflow.engine.attempts import (
     append_log,
     claim,
@@ -49,6 +50,7 @@ from leoflow.engine.triggers import (
     triggerer_heartbeat,
 )
 from leoflow.engine.types import (
+    AssetRuns,
     AttemptRef,
     ClaimedAttempt,
     CreatedRun,
@@ -56,6 +58,7 @@ from leoflow.engine.types import (
     InstanceRef,
     LogChunk,
     Outcome,
+    Outlets,
     ReduceParam,
     RegisteredVersion,
     XComValue,
@@ -63,6 +66,7 @@ from leoflow.engine.types import (
 from leoflow.engine.workers import heartbeat, register_worker, retire_worker, set_idle, wake_workers
 
 __all__ = [
+    "AssetRuns",
     "AttemptRef",
     "ClaimedAttempt",
     "ClaimedTrigger",
@@ -73,6 +77,7 @@ __all__ = [
     "InstanceRef",
     "LogChunk",
     "Outcome",
+    "Outlets",
     "ReduceParam",
     "RegisteredVersion",
     "XComValue",
@@ -83,6 +88,7 @@ __all__ = [
     "claim_triggers",
     "clear_import_error",
     "clear_tasks",
+    "create_asset_runs",
     "create_run",
     "deactivate_dag",
     "defer",

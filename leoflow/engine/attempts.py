@@ -6,7 +6,7 @@ from uuid import UUID
 
 from psycopg.rows import tuple_row
 
-from leoflow.engine import rows
+from leoflow.engine import assets, rows
 from leoflow.engine.rows import Connection
 from leoflow.engine.types import (
     AttemptRef,
@@ -20,7 +20,7 @@ from leoflow.engine.types import (
 _CLAIM = "select * from leoflow_core.claim(%s, %s, %s, %s)"
 _FINISH = """
 select f.outcome, (f.attempt).*
-from leoflow_core.finish(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) as f
+from leoflow_core.finish(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) as f
 """
 
 
@@ -72,6 +72,7 @@ async def finish(
         handoff,
         start,
         [x.mapped_length for _, x in xcoms] or None,
+        assets.outlets_json(outcomes),
     )
     handed: list[ClaimedAttempt] = []
     stale: list[UUID] = []

@@ -108,6 +108,19 @@ class XComValue:
 
 
 @dataclass(frozen=True, slots=True)
+class Outlets:
+    """What a successful attempt says of its outlets, in the words of the Task SDK's `SucceedTask`.
+
+    Attributes:
+        profiles: `{"type", "name", "uri"}` of each outlet.
+        events: what the task recorded about them: extra, and the assets its aliases stand for.
+    """
+
+    profiles: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended.
 
@@ -117,6 +130,7 @@ class Outcome:
         retryable: for failed: whether the user's retries may be spent.
         due_at: for up_for_reschedule: when to run again.
         xcoms: values to store in the same transaction.
+        outlets: of an attempt that changed assets; then call `create_asset_runs` after the commit.
     """
 
     attempt: AttemptRef
@@ -124,6 +138,7 @@ class Outcome:
     retryable: bool = True
     due_at: datetime | None = None
     xcoms: tuple[XComValue, ...] = ()
+    outlets: Outlets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +154,14 @@ class FinishResult:
     handed: list[ClaimedAttempt]
     stale: list[UUID]
     ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRuns:
+    """Result of `create_asset_runs`: how many runs were created, how many DAGs wait for `max_active_runs`."""
+
+    created: int
+    blocked: int
 
 
 @dataclass(frozen=True, slots=True)

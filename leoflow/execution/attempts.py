@@ -14,6 +14,7 @@ from leoflow.db import queries, retry_transient
 from leoflow.engine import AttemptRef, ClaimedAttempt, FinishResult, LogChunk
 from leoflow.engine import Outcome as EngineOutcome
 from leoflow.execution import task_instances
+from leoflow.execution.assets import consumed_events
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
 from leoflow.execution.outcomes import outcome_of, storable
@@ -71,7 +72,7 @@ async def enter_running(store: Store, attempt: AttemptRef, *, pid: int, hostname
         claimed = await engine.describe(connection, attempt) if entered else None
     if claimed is None:
         raise await _refusal(store, attempt, "TI was not in a state where it could be marked as running")
-    return run_context(claimed)
+    return run_context(claimed, await consumed_events(store, claimed.run_key, claimed.run_type))
 
 
 async def heartbeat(store: Store, attempt: AttemptRef, *, pid: int, hostname: str) -> None:
@@ -123,7 +124,9 @@ async def report(store: Store, attempt: AttemptContext, message: Message) -> Non
     if problem is not None:
         await note(store, attempt.claimed, problem)
     await save_rendered(store, attempt)
-    finished = EngineOutcome(ref, outcome.state, outcome.is_retryable, outcome.due_at, tuple(outcome.xcoms))
+    finished = EngineOutcome(
+        ref, outcome.state, outcome.is_retryable, outcome.due_at, tuple(outcome.xcoms), outcome.outlets
+    )
 
     async def call() -> FinishResult:
         async with store.pool.connection() as connection:
@@ -139,7 +142,8 @@ async def report(store: Store, attempt: AttemptContext, message: Message) -> Non
             await connection.execute("notify leoflow_timers")
         if outcome.deferral is not None:
             await connection.execute("notify leoflow_triggers")
-        if result.ready:
+        made = outcome.outlets is not None and (await engine.create_asset_runs(connection)).created
+        if result.ready or made:
             await engine.wake_workers(connection)
 
 

@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 
 from leoflow import engine
 from leoflow.db import queries
+from leoflow.execution.assets import consumed_events
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, not_found, refused
 
@@ -31,9 +32,11 @@ _COLUMNS = (
 )
 
 
-def dag_run_body(row: TupleRow) -> dict[str, Any]:
+async def dag_run_body(store: Store, row: TupleRow) -> dict[str, Any]:
     """Return the SDK's `DagRun` from a row of the queries `dag_run` and `dag_run_before`."""
-    return {**dict(zip(_COLUMNS, row, strict=True)), "consumed_asset_events": []}
+    run_key, *columns = row
+    body = dict(zip(_COLUMNS, columns, strict=True))
+    return {**body, "consumed_asset_events": await consumed_events(store, run_key, body["run_type"])}
 
 
 async def get_dag_run(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
@@ -45,7 +48,7 @@ async def get_dag_run(store: Store, _attempt: AttemptContext, message: Message) 
     row = await store.row(queries.load("execution").dag_run, _run(message))
     if row is None:
         raise _no_run(message)
-    return {"type": "DagRunResult", **dag_run_body(row)}
+    return {"type": "DagRunResult", **await dag_run_body(store, row)}
 
 
 async def get_dag_run_state(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
@@ -66,7 +69,7 @@ async def get_previous_dag_run(store: Store, _attempt: AttemptContext, message: 
         queries.load("execution").dag_run_before,
         {"dag_id": message["dag_id"], "logical_date": message["logical_date"], "state": message.get("state")},
     )
-    return {"type": "PreviousDagRunResult", "dag_run": dag_run_body(row) if row else None}
+    return {"type": "PreviousDagRunResult", "dag_run": await dag_run_body(store, row) if row else None}
 
 
 async def get_previous_successful(store: Store, attempt: AttemptContext, _message: Message) -> Reply:

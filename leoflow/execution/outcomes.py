@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from leoflow.engine import Deferral, XComValue
+from leoflow.engine import Deferral, Outlets, XComValue
 from leoflow.execution.context import AttemptContext, Message
+from leoflow.execution.values import without_nul
 
 TERMINAL = frozenset({"SucceedTask", "TaskState", "RetryTask", "RescheduleTask", "DeferTask"})
 """Types of the messages that end an attempt."""
@@ -30,6 +31,7 @@ class Outcome:
         xcoms: values written in the same transaction.
         message: the SDK's message.
         deferral: what a deferred attempt waits for.
+        outlets: what a successful attempt says of its outlets.
     """
 
     state: str
@@ -39,6 +41,7 @@ class Outcome:
     xcoms: list[XComValue] = field(default_factory=list)
     message: Message | None = None
     deferral: Deferral | None = None
+    outlets: Outlets | None = None
 
     @property
     def sets_a_timer(self) -> bool:
@@ -62,7 +65,7 @@ def outcome_of(attempt: AttemptContext, message: Message) -> Outcome:
 
 def _outcome(kind: str, message: Message) -> Outcome:
     if kind == "SucceedTask":
-        return Outcome("success")
+        return Outcome("success", outlets=_outlets(message))
     if kind == "RetryTask":
         return Outcome("failed", is_retryable=True)
     if kind == "RescheduleTask":
@@ -71,6 +74,14 @@ def _outcome(kind: str, message: Message) -> Outcome:
         return Outcome("deferred")
     # Airflow sends "failed" instead of a retry when the exception forbids one (AirflowFailException).
     return Outcome(_state_name(message["state"]), is_retryable=False)
+
+
+def _outlets(message: Message) -> Outlets | None:
+    """Return what a success says of outlets. Without outlets, what the task recorded is about nothing."""
+    profiles = message.get("task_outlets")
+    if not profiles:
+        return None
+    return Outlets(without_nul(profiles), without_nul(message.get("outlet_events") or []))
 
 
 def _state_name(state: Any) -> str:

@@ -1,12 +1,13 @@
 """What an attempt is told of its run when it starts: the SDK's `TIRunContext`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from leoflow.engine import ClaimedAttempt
 
 
-def run_context(claimed: ClaimedAttempt) -> dict[str, Any]:
-    """Return the context of an attempt."""
+def run_context(claimed: ClaimedAttempt, asset_events: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """Return the context of an attempt; `asset_events` are those that made its run."""
     return {
         "dag_run": {
             "dag_id": claimed.dag_id,
@@ -22,7 +23,7 @@ def run_context(claimed: ClaimedAttempt) -> dict[str, Any]:
             "state": claimed.run_state,
             "conf": claimed.conf or {},
             "triggering_user_name": claimed.triggering_user_name,
-            "consumed_asset_events": [],
+            "consumed_asset_events": list(asset_events),
             "partition_key": claimed.partition_key,
             "note": claimed.run_note,
         },

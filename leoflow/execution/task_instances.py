@@ -13,6 +13,7 @@ from leoflow.db import queries
 from leoflow.engine import AttemptRef
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import not_found, refused
+from leoflow.execution.values import without_nul
 
 _DONE: Reply = {"type": "OKResponse", "ok": True}
 
@@ -81,19 +82,6 @@ async def save_rendered(connection: AsyncConnection[Any], rendered: Sequence[Ren
             ],
         },
     )
-
-
-def without_nul(value: Any) -> Any:
-    """Return a JSON value Postgres can hold as jsonb: NUL characters and NaN replaced by what shows them."""
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd")
-    if isinstance(value, dict):
-        return {without_nul(str(key)): without_nul(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_nul(item) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return str(value)
-    return value
 
 
 async def skip_downstream(store: Store, attempt: AttemptContext, message: Message) -> Reply:

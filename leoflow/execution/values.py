@@ -40,3 +40,16 @@ def decode(data: bytes | memoryview | None) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError:  # NaN, infinities and integers above 64 bits
         return json.loads(bytes(data))
+
+
+def without_nul(value: Any) -> Any:
+    """Return a JSON value Postgres can hold as jsonb: NUL characters and NaN replaced by what shows them."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")
+    if isinstance(value, dict):
+        return {without_nul(str(key)): without_nul(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nul(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    return value

@@ -8,6 +8,7 @@ from leoflow.config import Settings
 from leoflow.db import Listener, Pool
 from leoflow.db.queries import load
 from leoflow.execution.usercode import UserCode
+from leoflow.scheduler.asset_runs import AssetRuns
 from leoflow.scheduler.callbacks import Callbacks
 from leoflow.scheduler.custom_timetables import CustomTimetables
 from leoflow.scheduler.due_runs import DueRuns
@@ -45,6 +46,7 @@ class Scheduler:
         own = settings.scheduler
         self.services: list[Service] = [
             DueRuns(pool, own),
+            AssetRuns(pool, own),
             CustomTimetables(pool, own, settings.usercode, usercode),
             Timers(pool, own),
             Reaper(pool, own),

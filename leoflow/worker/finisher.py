@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from uuid import UUID
 
+import psycopg
 import structlog
+from psycopg_pool import PoolTimeout
 
 from leoflow import engine
 from leoflow.db import Pool, retry_transient
@@ -109,7 +111,8 @@ class Finisher:
         if result.handed:
             self._take(result.handed)
         await self._notify(batch)
-        if result.ready:
+        made = any(report.outcome.outlets for report in batch) and await self._create_asset_runs()
+        if result.ready or made:
             self._more_work()
             async with self._pool.connection() as connection:
                 await engine.wake_workers(connection)
@@ -124,6 +127,15 @@ class Finisher:
                 for statement, is_wanted in channels.items():
                     if is_wanted:
                         await connection.execute(statement.encode())
+
+    async def _create_asset_runs(self) -> bool:
+        """Start what the batch's asset events are sufficient for; a scheduler does it if this does not get to it."""
+        try:
+            async with self._pool.connection() as connection:
+                return (await engine.create_asset_runs(connection)).created > 0
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("runs of asset events are left to the scheduler", error=str(error))
+            return False
 
     async def _call(self, batch: list[_Report]) -> FinishResult:
         finished = [_for_engine(report) for report in batch]
@@ -150,6 +162,7 @@ def _for_engine(report: _Report) -> EngineOutcome:
         retryable=outcome.is_retryable,
         due_at=outcome.due_at,
         xcoms=tuple(outcome.xcoms),
+        outlets=outcome.outlets,
     )
 
 

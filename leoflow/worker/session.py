@@ -16,6 +16,7 @@ from psycopg_pool import PoolTimeout
 from leoflow.config import WorkerSettings
 from leoflow.db import retry_transient
 from leoflow.execution import task_instances, xcoms
+from leoflow.execution.assets import consumed_events
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
 from leoflow.execution.operations import OF_TRIGGERS, OPERATIONS, Operation
@@ -146,6 +147,7 @@ class Session:
         access, version_key = self._store.access, self.attempt.claimed.version_key
         try:
             settings = await retry_transient(lambda: self._task_settings.of(self.attempt.claimed))
+            asset_events = await retry_transient(self._asset_events)
             secrets: Mapping[str, str] = {}
             if not access.is_open:
                 secrets = await retry_transient(
@@ -157,7 +159,11 @@ class Session:
         if settings.reserved:
             names = ", ".join(settings.reserved)
             self.lines.note(f"leoflow.yaml sets {names}: reserved for Leoflow, not set.", level="warning")
-        return launch_order(self.attempt.claimed, settings, secrets)
+        return launch_order(self.attempt.claimed, settings, secrets, asset_events)
+
+    async def _asset_events(self) -> list[dict[str, Any]]:
+        claimed = self.attempt.claimed
+        return await consumed_events(self._store, claimed.run_key, claimed.run_type)
 
     # -- serving ------------------------------------------------------------------------------------------
 

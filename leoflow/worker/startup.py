@@ -1,7 +1,7 @@
 """What an attempt is told at its start, from the row that was claimed."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,23 @@ from leoflow.worker.task_settings import TaskSettings
 BUNDLE_NAME = "leoflow"
 
 
-def launch_order(claimed: ClaimedAttempt, settings: TaskSettings, secrets: Mapping[str, str]) -> LaunchOrder:
-    """Return what the launcher needs; `secrets` are the worker's AIRFLOW_CONN_X and the like the attempt may have."""
+def launch_order(
+    claimed: ClaimedAttempt,
+    settings: TaskSettings,
+    secrets: Mapping[str, str],
+    asset_events: Sequence[dict[str, Any]] = (),
+) -> LaunchOrder:
+    """Return what the launcher needs.
+
+    `secrets` are the worker's AIRFLOW_CONN_X and the like the attempt may have, `asset_events` those that made the run.
+    """
     env = {**secrets, **settings.env}
     if claimed.has_reduce:
         env["LEOFLOW_HAS_REDUCE"] = "1"
     if claimed.execution_timeout_seconds is not None:
         env["LEOFLOW_EXECUTION_TIMEOUT"] = str(claimed.execution_timeout_seconds)
     return LaunchOrder(
-        greeting=encode_frame([0, startup_details(claimed)]),
+        greeting=encode_frame([0, startup_details(claimed, asset_events)]),
         attempt_id=str(claimed.attempt_id),
         environment_key=claimed.environment_key,
         bundle_path=Path(claimed.bundle_path or "/"),
@@ -33,7 +41,7 @@ def launch_order(claimed: ClaimedAttempt, settings: TaskSettings, secrets: Mappi
     )
 
 
-def startup_details(claimed: ClaimedAttempt) -> dict[str, Any]:
+def startup_details(claimed: ClaimedAttempt, asset_events: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """Return the SDK's `StartupDetails`."""
     return {
         "type": "StartupDetails",
@@ -50,5 +58,5 @@ def startup_details(claimed: ClaimedAttempt) -> dict[str, Any]:
         "bundle_info": {"name": BUNDLE_NAME, "version": None},
         "start_date": claimed.start_date or dt.datetime.now(dt.UTC),
         "sentry_integration": "",
-        "ti_context": run_context(claimed),
+        "ti_context": run_context(claimed, asset_events),
     }

@@ -44,6 +44,7 @@ begin
     delete from leoflow_core.task_instance as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_instance_extra_history as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_instance_history as x where x.run_key = any(p_run_keys);
+    delete from leoflow_core.dag_run_asset_event as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.dag_run as x where x.run_key = any(p_run_keys);
     if v_backfills is not null then
         perform leoflow_core.complete_backfills(v_backfills);
@@ -80,6 +81,7 @@ begin
         select v.version_key from leoflow_core.dag_version as v where v.dag_key = v_dag_key
     ));
     delete from leoflow_core.dag as d where d.dag_key = v_dag_key;
+    perform leoflow_core.refresh_active_assets();
     perform leoflow_core.write_audit('delete_dag', p_user, p_dag_id);
 end
 $$;

@@ -5,6 +5,8 @@
 --                  AirflowFailException); up_for_retry is failed and retryable
 --   p_due_ats      for up_for_reschedule: when to run again (null: now). What a deferred one waits for: see defer
 --   p_xcom_items   position (from 1) of the attempt an XCom belongs to, with its key, encoded value, mapped length
+--   p_outlets      what attempts with outlets say of them (see record_outlets); then call create_asset_runs() after the
+--                  commit
 --   p_handoff      how many newly ready successors this worker takes over, already claimed. Every so often pass 0 and
 --                  claim instead, so that work of other runs and priorities gets its turn.
 -- Returns rows: outcome stale (the attempt lost its place: nothing of it was written), ready (attempt is null:
@@ -25,7 +27,8 @@ create or replace function leoflow_core.finish(
     p_xcom_values bytea[] default null,
     p_handoff int default 0,
     p_start boolean default true,
-    p_xcom_lengths int[] default null
+    p_xcom_lengths int[] default null,
+    p_outlets jsonb default null
 ) returns table (outcome text, attempt leoflow_core.claimed_attempt) language plpgsql
 set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
@@ -117,6 +120,9 @@ begin
     if v_deferred is not null then
         perform leoflow_core.arm_triggers(v_deferred);
     end if;
+    if p_outlets is not null and v_settled is not null then
+        perform leoflow_core.record_outlets(p_outlets, v_settled);
+    end if;
     if v_failed is not null then
         v_settled := v_settled || leoflow_core.fail_fast(v_failed);
     end if;
@@ -144,5 +150,6 @@ begin
 end
 $$;
 comment on function leoflow_core.finish(
-    int, bigint[], int[], int[], uuid[], text[], boolean[], timestamptz[], int[], text[], bytea[], int, boolean, int[]
+    int, bigint[], int[], int[], uuid[], text[], boolean[], timestamptz[], int[], text[], bytea[], int, boolean, int[],
+    jsonb
 ) is 'Writes the outcomes of a batch of attempts and everything that follows from them.';

@@ -1,5 +1,5 @@
--- Creates the weekly partitions of XComs, logs, history and the audit log for the coming weeks. Rows that came before their
--- partition are in the default one, which is moved aside for it. Returns how many it created.
+-- Creates the weekly partitions of XComs, logs, history, the audit log and asset events for the coming weeks. Rows that
+-- came before their partition are in the default one, which is moved aside for it. Returns how many it created.
 -- Locks: the maintenance advisory lock, tried; an exclusive lock on the parent for a moment, given up after 2 s.
 -- Callers: scheduler.
 create or replace function leoflow_core.maintain_partitions(p_weeks int default 3) returns int language plpgsql as $$
@@ -19,7 +19,7 @@ begin
         for i in 0 .. p_weeks loop
             v_name := format('%s_%s', v_table, to_char((v_week + i * interval '7 days') at time zone 'UTC', 'YYYYMMDD'));
             continue when to_regclass('leoflow_core.' || v_name) is not null;
-            if v_table = 'audit_log' then
+            if leoflow_core.partition_key(v_table) = 'created_at' then
                 v_from := (v_week + i * interval '7 days')::text;
                 v_to := (v_week + (i + 1) * interval '7 days')::text;
             else
@@ -39,21 +39,28 @@ end
 $$;
 comment on function leoflow_core.maintain_partitions(int) is 'Creates the weekly partitions of the coming weeks.';
 
--- The tables with weekly partitions: audit_log by created_at, the others by run_key.
+-- The tables with weekly partitions.
 -- Locks: none. Callers: maintain_partitions, retain.
 create or replace function leoflow_core.partitioned_tables() returns text[] language sql immutable parallel safe as $$
     select array[
-        'xcom', 'task_log', 'audit_log', 'task_attempt_history', 'task_instance_history', 'task_instance_extra_history'
+        'xcom', 'task_log', 'audit_log', 'task_attempt_history', 'task_instance_history', 'task_instance_extra_history',
+        'asset_event', 'asset_event_alias', 'dag_run_asset_event'
     ]
 $$;
 comment on function leoflow_core.partitioned_tables() is 'The tables with weekly partitions.';
+
+-- The column that a table is partitioned by. Locks: none. Callers: maintain_partitions, retain.
+create or replace function leoflow_core.partition_key(p_table text) returns text language sql immutable as $$
+    select case when p_table in ('audit_log', 'asset_event', 'asset_event_alias') then 'created_at' else 'run_key' end
+$$;
+comment on function leoflow_core.partition_key(text) is 'The column that a table is partitioned by.';
 
 -- Adds one partition, taking its rows out of the default partition. Locks: the parent, exclusively, for a moment.
 -- Callers: maintain_partitions.
 create or replace function leoflow_core.add_partition(p_table text, p_name text, p_from text, p_to text) returns void
 language plpgsql as $$
 declare
-    v_key text := case p_table when 'audit_log' then 'created_at' else 'run_key' end;
+    v_key text := leoflow_core.partition_key(p_table);
 begin
     execute format('lock table leoflow_core.%I in share row exclusive mode', p_table);
     execute format('create table leoflow_core.%I (like leoflow_core.%I including defaults including constraints)', p_name, p_table);
@@ -103,7 +110,7 @@ begin
             and to_date(right(c.relname, 8), 'YYYYMMDD') + 7 < (v_before at time zone 'UTC')::date
     loop
         -- runs still unfinished after p_keep hold on to their partition
-        continue when v_partition.parent <> 'audit_log' and exists (
+        continue when leoflow_core.partition_key(v_partition.parent) = 'run_key' and exists (
             select from leoflow_core.dag_run as r
             where r.run_key < leoflow_core.run_key_at(
                 (to_date(right(v_partition.relname, 8), 'YYYYMMDD') + 7)::timestamp at time zone 'UTC'
@@ -111,6 +118,7 @@ begin
         );
         execute format('drop table leoflow_core.%I', v_partition.relname);
     end loop;
+    delete from leoflow_core.asset_queue as q where q.event_at < v_before;
     delete from leoflow_core.worker as w where w.reaped_at < v_before;
     delete from leoflow_core.process as p where p.heartbeat_at < v_before;
     delete from leoflow_core.revoked_token as t where t.exp < clock_timestamp();

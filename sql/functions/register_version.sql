@@ -1,7 +1,7 @@
 -- Registers a compiled DAG. Content that is known already adds nothing: it becomes current (again) and last_parsed_at
 -- moves. Clears the DAG's import error and is_stale. Raises LF422 with a hint for a spec the engine cannot run.
 -- Sends `notify leoflow_schedule` when the schedule must be computed anew.
--- Locks: the DAG's row. Callers: compiler/watcher, API, CLI.
+-- Locks: the DAG's row, then as register_assets. Callers: compiler/watcher, API, CLI.
 create or replace function leoflow_core.register_version(
     p_spec jsonb,
     p_content_hash text default null,
@@ -105,6 +105,7 @@ begin
         last_parsed_at = clock_timestamp(),
         last_parse_seconds = coalesce(p_parse_seconds, d.last_parse_seconds)
     where d.dag_key = v_dag.dag_key;
+    perform leoflow_core.register_assets(v_dag.dag_key, p_spec);
     if p_fileloc is not null then
         delete from leoflow_core.import_error as i where i.filename = p_fileloc;
     end if;

@@ -10,10 +10,12 @@ language sql immutable parallel safe as $$
 $$;
 comment on function leoflow_core.slot_of(int, int) is 'The slot an upstream instance counts in.';
 
--- Keys of the advisory locks, all taken at transaction level: start_runs (with a dag_key), admit (with 0).
+-- Keys of the advisory locks, all taken at transaction level: start_runs and asset_runs (with a dag_key), admit and
+-- assets (with 0).
 -- Locks: none. Callers: create_run, start_runs, admit.
 create or replace function leoflow_core.lock_class(p_name text) returns int language sql immutable parallel safe as $$
-    select case p_name when 'start_runs' then 702301 when 'admit' then 702302 when 'maintain' then 702303 end
+    select case p_name when 'start_runs' then 702301 when 'admit' then 702302 when 'maintain' then 702303
+        when 'assets' then 702331 when 'asset_runs' then 702332 end
 $$;
 comment on function leoflow_core.lock_class(text) is 'Keys of the advisory locks.';
 

@@ -8,7 +8,7 @@ select
     d.catchup,
     case when d.dagrun_timeout_seconds is not null then make_interval(secs => d.dagrun_timeout_seconds) end
         as dag_run_timeout,
-    case when a.has_asset_schedule then d.schedule -> 'expression' end as asset_expression,
+    leoflow_core.asset_expression(d.schedule -> 'expression') as asset_expression,
     d.doc_md,
     d.start_date,
     d.end_date,

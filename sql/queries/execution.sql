@@ -220,7 +220,7 @@ where dag.dag_id = %(dag_id)s;
 
 -- name: dag_run
 select
-    dag.dag_id, dag_run.run_id, dag_run.logical_date, dag_run.data_interval_start, dag_run.data_interval_end,
+    dag_run.run_key, dag.dag_id, dag_run.run_id, dag_run.logical_date, dag_run.data_interval_start, dag_run.data_interval_end,
     dag_run.run_after, dag_run.start_date, dag_run.end_date, dag_run.clear_number, dag_run.run_type::text,
     dag_run.state::text, dag_run.conf, dag_run.triggering_user_name, dag_run.partition_key, dag_run.note
 from leoflow_core.dag
@@ -230,7 +230,7 @@ where dag.dag_id = %(dag_id)s and dag_run.run_id = %(run_id)s;
 -- name: dag_run_before
 -- The latest run before a logical date, of one state if given.
 select
-    dag.dag_id, dag_run.run_id, dag_run.logical_date, dag_run.data_interval_start, dag_run.data_interval_end,
+    dag_run.run_key, dag.dag_id, dag_run.run_id, dag_run.logical_date, dag_run.data_interval_start, dag_run.data_interval_end,
     dag_run.run_after, dag_run.start_date, dag_run.end_date, dag_run.clear_number, dag_run.run_type::text,
     dag_run.state::text, dag_run.conf, dag_run.triggering_user_name, dag_run.partition_key, dag_run.note
 from leoflow_core.dag
@@ -404,3 +404,81 @@ where
     run_key = %(run_key)s and task_idx = %(task_idx)s and map_index = %(map_index)s
     and try_number = %(try_number)s and responded_at is null
 returning responded_at, responded_by_id, responded_by_name, chosen_options, params_input;
+
+-- name: asset
+-- The active asset of a name or a uri.
+select asset.name, asset.uri, asset.asset_group, asset.extra
+from leoflow_core.asset
+where
+    asset.is_active
+    and (%(name)s::text is null or asset.name = %(name)s) and (%(uri)s::text is null or asset.uri = %(uri)s);
+
+-- name: asset_events
+-- Events of an asset by name and uri, or of the active asset of either, as the Task SDK's `AssetEventResponse`.
+select
+    event.id, event.timestamp, event.extra, event.created_dagruns, event.source_task_id, event.source_dag_id,
+    event.source_run_id, event.source_map_index, event.partition_key, asset.name, asset.uri, asset.asset_group, asset.extra
+from leoflow_core.asset
+join leoflow_core.api_asset_events as event on event.asset_id = asset.asset_key
+where
+    (%(name)s::text is null or asset.name = %(name)s) and (%(uri)s::text is null or asset.uri = %(uri)s)
+    and (asset.is_active or (%(name)s::text is not null and %(uri)s::text is not null))
+    and (%(after)s::timestamptz is null or event.timestamp >= %(after)s)
+    and (%(before)s::timestamptz is null or event.timestamp <= %(before)s)
+order by
+    case when %(ascending)s then event.timestamp end, case when %(ascending)s then event.id end,
+    event.timestamp desc, event.id desc
+limit nullif(%(limit)s::bigint, 0);
+
+-- name: asset_events_of_alias
+-- Events that came through an alias, likewise.
+select
+    event.id, event.timestamp, event.extra, event.created_dagruns, event.source_task_id, event.source_dag_id,
+    event.source_run_id, event.source_map_index, event.partition_key, asset.name, asset.uri, asset.asset_group, asset.extra
+from leoflow_core.asset_alias
+join leoflow_core.asset_event_alias on asset_event_alias.alias_key = asset_alias.alias_key
+join leoflow_core.api_asset_events as event
+    on event.timestamp = asset_event_alias.created_at and event.id = asset_event_alias.event_key
+join leoflow_core.asset on asset.asset_key = event.asset_id
+where
+    asset_alias.name = %(alias_name)s
+    and (%(after)s::timestamptz is null or event.timestamp >= %(after)s)
+    and (%(before)s::timestamptz is null or event.timestamp <= %(before)s)
+order by
+    case when %(ascending)s then event.timestamp end, case when %(ascending)s then event.id end,
+    event.timestamp desc, event.id desc
+limit nullif(%(limit)s::bigint, 0);
+
+-- name: consumed_asset_events
+-- The events that made a run, oldest first.
+select
+    asset.name, asset.uri, asset.extra, event.extra, event.source_task_id, event.source_dag_id, event.source_run_id,
+    event.source_map_index,
+    coalesce((
+        select jsonb_agg(jsonb_build_object('name', asset_alias.name) order by asset_alias.name)
+        from leoflow_core.asset_event_alias
+        join leoflow_core.asset_alias on asset_alias.alias_key = asset_event_alias.alias_key
+        where asset_event_alias.event_key = event.event_key
+    ), '[]') as source_aliases,
+    event.created_at
+from leoflow_core.dag_run_asset_event as consumed
+join leoflow_core.asset_event as event
+    on event.created_at = consumed.event_at and event.event_key = consumed.event_key
+join leoflow_core.asset on asset.asset_key = event.asset_key
+where consumed.run_key = %(run_key)s
+order by event.created_at, event.event_key;
+
+-- name: inactive_assets
+-- The assets among a task's inlets and outlets that are not active.
+select distinct leaf.value ->> 'name' as name, leaf.value ->> 'uri' as uri
+from leoflow_core.task
+cross join
+    lateral jsonb_array_elements(
+        coalesce(nullif(task.spec -> 'inlets', 'null'), '[]') || coalesce(nullif(task.spec -> 'outlets', 'null'), '[]')
+    ) as leaf (value)
+where
+    task.version_key = %(version_key)s and task.task_idx = %(task_idx)s and leaf.value ->> 'type' = 'asset'
+    and not exists (
+        select from leoflow_core.asset
+        where asset.is_active and asset.name = leaf.value ->> 'name' and asset.uri = leaf.value ->> 'uri'
+    );

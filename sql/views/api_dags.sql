@@ -51,7 +51,8 @@ select
     d.owners,
     coalesce(d.schedule ->> 'type' in ('cron', 'multiple_cron', 'delta'), false) as timetable_periodic,
     false as is_backfillable,
-    coalesce(d.schedule ->> 'type' in ('assets', 'asset_or_time'), false) as has_asset_schedule,
+    coalesce(d.schedule ->> 'type' in ('assets', 'asset_or_time', 'partitioned_assets'), false)
+        as has_asset_schedule,
     d.schedule,
     d.current_version_key,
     d.project_path

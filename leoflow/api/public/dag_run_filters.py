@@ -10,6 +10,14 @@ from leoflow.api.public.criteria import Bounds, Pattern, Small, moments, numbers
 from leoflow.api.public.shapes import DagRunState, DagRunType
 
 
+_CONSUMES = (
+    "exists (select from leoflow_core.dag_run_asset_event c"
+    " join leoflow_core.asset_event e on e.created_at = c.event_at and e.event_key = c.event_key"
+    " join leoflow_core.asset a on a.asset_key = e.asset_key"
+    " where c.run_key = r.run_key and (a.name ilike %s or a.uri ilike %s))"
+)
+
+
 @dataclass
 class DagRunFilters:
     """Conditions on `leoflow_core.api_dag_runs r`, from the query string."""
@@ -50,6 +58,9 @@ class DagRunFilters:
         where.any_of("r.state", states(self.state, DagRunState)[0])
         where.any_of("r.version_number", self.dag_version)
         where.equals("r.bundle_version", self.bundle_version)
+        if self.consuming_asset_pattern:
+            pattern = f"%{self.consuming_asset_pattern}%"
+            where.add(_CONSUMES, pattern, pattern)
         return where
 
 

@@ -7,7 +7,7 @@ import anyio
 from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import Field
 
-from leoflow.api.deps import Conn, Connection, Editor, Pool, State, Viewer
+from leoflow.api.deps import Conn, Connection, Editor, Pool, State, User, Viewer
 from leoflow.api.encoding import NdjsonResponse
 from leoflow.api.filters import Where
 from leoflow.api.paging import MAXIMUM_PAGE_LIMIT, Cursor, Ordering, Page, Paged
@@ -102,7 +102,25 @@ async def get_list_dag_runs_batch(dag_id: Wildcard, body: DAGRunsBatchBody, conn
 @router.post("", response_model=DAGRunResponse)
 async def trigger_dag_run(dag_id: str, body: TriggerDAGRunPostBody, conn: Conn, user: Editor, request: Request) -> Any:
     """Make a run now."""
-    dag = await dag_or_404(conn, dag_id)
+    return await start_run(conn, user, request, await dag_or_404(conn, dag_id), body)
+
+
+async def start_run(
+    conn: Connection,
+    user: User,
+    request: Request,
+    dag: store.Row,
+    body: TriggerDAGRunPostBody,
+    *,
+    run_type: str = "manual",
+    event: str = "trigger_dag_run",
+) -> store.Row:
+    """Make a run of a DAG (a row of `leoflow_core.api_dags`) now; `event` is its name in the audit log.
+
+    Raises:
+        HTTPException: 400 or 422, what the body asks for does not fit the DAG.
+    """
+    dag_id = dag["dag_id"]
     _check_trigger(dag, body)
     check_conf(await store.value(conn, SQL.params, dag) or {}, body.conf or {})
     async with conn.transaction():
@@ -110,6 +128,7 @@ async def trigger_dag_run(dag_id: str, body: TriggerDAGRunPostBody, conn: Conn, 
             conn,
             dag_id,
             run_id=body.dag_run_id,
+            run_type=run_type,
             logical_date=body.logical_date,
             data_interval_start=body.data_interval_start,
             data_interval_end=body.data_interval_end,
@@ -121,7 +140,7 @@ async def trigger_dag_run(dag_id: str, body: TriggerDAGRunPostBody, conn: Conn, 
             partition_key=body.partition_key,
         )
         extra = {**body.model_dump(mode="json", exclude_unset=True), "method": "POST"}
-        await audit.record(conn, user, "trigger_dag_run", dag_id=dag_id, run_id=created.run_id, extra=extra)
+        await audit.record(conn, user, event, dag_id=dag_id, run_id=created.run_id, extra=extra)
     await wake_workers(conn)
     return await run_or_404(conn, dag_id, created.run_id)
 

@@ -133,6 +133,12 @@ class DagFilters:
         return where
 
 
+_DEPENDS_ON_ASSET = (
+    "exists (select from leoflow_core.schedule_asset s join leoflow_core.asset a on a.asset_key = s.asset_key"
+    " where s.dag_key = d.dag_key and (a.name ilike %s or a.uri ilike %s))"
+)
+
+
 @dataclass
 class MoreDagFilters:
     """The filters only listing has."""
@@ -159,7 +165,8 @@ class MoreDagFilters:
         where.equals("d.bundle_version", self.bundle_version)
         where.equals("d.has_asset_schedule", self.has_asset_schedule)
         if self.asset_dependency:
-            where.add("d.schedule::text ilike %s", f"%{self.asset_dependency}%")
+            pattern_ = f"%{self.asset_dependency}%"
+            where.add(_DEPENDS_ON_ASSET, pattern_, pattern_)
         where.any_of("d.schedule ->> 'type'", self.timetable_type)
         if self.is_favorite is not None:
             where.add("leoflow_core.api_is_favorite(d.dag_key, %s) = %s", user.name, self.is_favorite)

@@ -74,7 +74,7 @@ def _where(
     where.equals("d.last_run_state::text", last_dag_run_state)
     where.equals("d.bundle_name", bundle_name)
     where.equals("d.bundle_version", bundle_version)
-    where.equals("(d.schedule_type in ('assets', 'asset_or_time'))", has_asset_schedule)
+    where.equals("(d.schedule_type in ('assets', 'asset_or_time', 'partitioned_assets'))", has_asset_schedule)
     if has_pending_actions is not None:
         where.add(PENDING, has_pending_actions)
     return where
@@ -147,7 +147,7 @@ async def _complete(
             dag
             | {
                 "tags": _tags(dag),
-                "asset_expression": dag["schedule_expression"] if dag["schedule_type"] == "assets" else None,
+                "asset_expression": dag["schedule_expression"],
                 "latest_dag_runs": runs.get(dag["dag_id"], []),
                 "pending_actions": pending.get(dag["dag_key"], []),
                 "is_favorite": dag["dag_key"] in stars,

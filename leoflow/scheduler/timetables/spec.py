@@ -32,7 +32,7 @@ def timetable_of(schedule: Mapping[str, Any] | None) -> Timetable:
             return Continuous()
         case "events":
             return _events(schedule)
-        case "assets":
+        case "assets" | "partitioned_assets":
             return Never()
         case "asset_or_time":
             return timetable_of(schedule.get("timetable"))
