@@ -212,8 +212,8 @@ def _remarks(spec: DagSpec) -> list[str]:
 def _remarks_on_schedule(spec: DagSpec) -> Iterator[str]:
     schedule = spec.schedule or {}
     kind = schedule.get("type")
-    if kind in ("assets", "partitioned_assets", "asset_or_time"):
-        yield "schedule: asset events do not start runs yet; its timetable, the API and people do"
+    if kind == "partitioned_assets":
+        yield "schedule: events of partitioned assets do not start runs yet; the API and people do"
     elif kind == "cron_partition" or "relativedelta" in schedule:
         yield "schedule: this timetable cannot be computed yet; runs are started by the API and by people only"
     if "interval_relativedelta" in schedule:

@@ -114,21 +114,24 @@ begin
         perform leoflow_core.reject('LF422',
             format('the name or uri of an asset has more than 1300 characters: %s…', left(v_long, 60)), 'shorten it');
     end if;
-    insert into leoflow_core.asset as a (name, uri, asset_group, extra)
-    select distinct on (l.name, l.uri) l.name, l.uri, coalesce(l."group", 'asset'), coalesce(nullif(l.extra, 'null'), '{}')
-    from jsonb_to_recordset(p_leaves) as l(type text, name text, uri text, "group" text, extra jsonb)
-    where l.type = 'asset'
-    order by l.name, l.uri
-    on conflict (name, uri) do update set
-        asset_group = excluded.asset_group, extra = excluded.extra, updated_at = clock_timestamp()
-    where (a.asset_group, a.extra) is distinct from (excluded.asset_group, excluded.extra);
-    insert into leoflow_core.asset_alias as a (name, asset_group)
-    select distinct on (l.name) l.name, coalesce(l."group", 'asset')
-    from jsonb_to_recordset(p_leaves) as l(type text, name text, "group" text)
-    where l.type = 'alias'
-    order by l.name
-    on conflict (name) do update set asset_group = excluded.asset_group
-    where a.asset_group is distinct from excluded.asset_group;
+    update leoflow_core.asset as a set asset_group = l.asset_group, extra = l.extra, updated_at = clock_timestamp()
+    from leoflow_core.asset_definitions(p_leaves) as l
+    where a.name = l.name and a.uri = l.uri and (a.asset_group, a.extra) is distinct from (l.asset_group, l.extra);
+    insert into leoflow_core.asset (name, uri, asset_group, extra) -- one that meets a conflict would use up a number
+    select l.name, l.uri, l.asset_group, l.extra
+    from leoflow_core.asset_definitions(p_leaves) as l
+    where not exists (select from leoflow_core.asset as a where a.name = l.name and a.uri = l.uri)
+    order by l.first
+    on conflict do nothing;
+    update leoflow_core.asset_alias as a set asset_group = l.asset_group
+    from leoflow_core.alias_definitions(p_leaves) as l
+    where a.name = l.name and a.asset_group is distinct from l.asset_group;
+    insert into leoflow_core.asset_alias (name, asset_group)
+    select l.name, l.asset_group
+    from leoflow_core.alias_definitions(p_leaves) as l
+    where not exists (select from leoflow_core.asset_alias as a where a.name = l.name)
+    order by l.first
+    on conflict do nothing;
 
     delete from leoflow_core.asset_watcher as w using (
         select distinct a.asset_key
@@ -155,6 +158,32 @@ begin
 end
 $$;
 comment on function leoflow_core.name_assets(jsonb) is 'Creates or updates the assets, aliases and watchers among leaves.';
+
+-- The assets among leaves, each once as it is mentioned last; first is where it is mentioned first.
+-- Locks: none. Callers: name_assets.
+create or replace function leoflow_core.asset_definitions(p_leaves jsonb)
+returns table (name text, uri text, asset_group text, extra jsonb, first bigint) language sql stable as $$
+    select distinct on (l.name, l.uri)
+        l.name, l.uri, coalesce(l."group", 'asset'), coalesce(nullif(l.extra, 'null'), '{}'),
+        min(n.ord) over (partition by l.name, l.uri)
+    from jsonb_array_elements(p_leaves) with ordinality as n(leaf, ord)
+    cross join lateral jsonb_to_record(n.leaf) as l(type text, name text, uri text, "group" text, extra jsonb)
+    where l.type = 'asset'
+    order by l.name, l.uri, n.ord desc
+$$;
+comment on function leoflow_core.asset_definitions(jsonb) is 'The assets among leaves, each once.';
+
+-- The aliases among leaves, likewise. Locks: none. Callers: name_assets.
+create or replace function leoflow_core.alias_definitions(p_leaves jsonb)
+returns table (name text, asset_group text, first bigint) language sql stable as $$
+    select distinct on (l.name)
+        l.name, coalesce(nullif(l."group", ''), 'asset'), min(n.ord) over (partition by l.name)
+    from jsonb_array_elements(p_leaves) with ordinality as n(leaf, ord)
+    cross join lateral jsonb_to_record(n.leaf) as l(type text, name text, "group" text)
+    where l.type = 'alias'
+    order by l.name, n.ord desc
+$$;
+comment on function leoflow_core.alias_definitions(jsonb) is 'The aliases among leaves, each once.';
 
 -- Brings the queue of a DAG in line with its schedule: forgets events of assets the schedule no longer mentions, adds
 -- earlier events of those it mentions newly, and has the schedule evaluated again. A DAG that is gone keeps its queue.

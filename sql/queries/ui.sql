@@ -137,20 +137,86 @@ group by 1, 2
 order by 1, 2;
 
 -- name: schedule
-select d.schedule, d.start_date, d.end_date, clock_timestamp() as now
+select
+    d.schedule, leoflow_core.asset_expression(d.schedule -> 'expression') as asset_expression,
+    d.start_date, d.end_date, clock_timestamp() as now
 from leoflow_core.dag as d
 where d.dag_id = %(dag_id)s;
 
--- name: triggering_tasks
--- Tasks of current versions that start runs of another DAG.
-select d.dag_id, t.task_id, t.spec -> 'call_args' ->> 'trigger_dag_id' as target
+-- name: linked_tasks
+-- Tasks of current versions that start runs of another DAG, or wait for one.
+select
+    d.dag_id, t.task_id, coalesce(t.display_name, t.task_id) as label,
+    case t.operator when 'TriggerDagRunOperator' then 'trigger' else 'sensor' end as kind,
+    coalesce(t.spec -> 'call_args' ->> 'trigger_dag_id', t.spec -> 'call_args' ->> 'external_dag_id') as other
 from leoflow_core.dag as d
 inner join leoflow_core.task as t on d.current_version_key = t.version_key
-where not d.is_stale and t.operator = 'TriggerDagRunOperator' and t.spec -> 'call_args' ->> 'trigger_dag_id' is not null
+where
+    not d.is_stale and t.operator in ('TriggerDagRunOperator', 'ExternalTaskSensor')
+    and coalesce(t.spec -> 'call_args' ->> 'trigger_dag_id', t.spec -> 'call_args' ->> 'external_dag_id') is not null
 order by d.dag_id, t.task_id;
 
 -- name: deadline_count
 select count(*) from leoflow_core.deadline as l where l.run_key = %(run_key)s;
+
+-- name: asset_mentions
+-- Assets, aliases and references in the schedules (without task_id) and outlets of current versions, with the asset
+-- each stands for; an alias once for each asset it was resolved to. References in outlets are left out, as in Airflow.
+select
+    d.dag_id, m.task_id, m.leaf ->> 'type' as type, m.leaf ->> 'name' as name, m.leaf ->> 'uri' as uri,
+    a.asset_key as asset_id, a.name as asset_name
+from leoflow_core.dag as d
+cross join
+    lateral (
+        select null as task_id, s.leaf
+        from leoflow_core.asset_leaves(d.schedule -> 'expression') as s (leaf)
+        union all
+        select t.task_id, o.leaf
+        from leoflow_core.task as t
+        cross join lateral jsonb_array_elements(coalesce(nullif(t.spec -> 'outlets', 'null'), '[]')) as n (node)
+        cross join lateral leoflow_core.asset_leaves(n.node) as o (leaf)
+        where t.version_key = d.current_version_key and o.leaf ->> 'type' in ('asset', 'alias')
+    ) as m
+left join
+    lateral (
+        select x.asset_key, x.name
+        from leoflow_core.asset as x
+        where
+            m.leaf ->> 'type' <> 'alias'
+            and (m.leaf ->> 'name' is null or x.name = m.leaf ->> 'name')
+            and (m.leaf ->> 'uri' is null or x.uri = m.leaf ->> 'uri')
+            and (x.is_active or m.leaf ->> 'type' = 'asset')
+        union all
+        select x.asset_key, x.name
+        from leoflow_core.asset_alias as l
+        inner join leoflow_core.asset_alias_asset as r on l.alias_key = r.alias_key
+        inner join leoflow_core.asset as x on r.asset_key = x.asset_key
+        where m.leaf ->> 'type' = 'alias' and l.name = m.leaf ->> 'name'
+    ) as a
+    on true
+where not d.is_stale
+order by d.dag_id;
+
+-- name: asset_names
+select a.asset_key as id, a.name from leoflow_core.asset as a;
+
+-- name: task_assets
+-- Which tasks make and read which assets.
+select t.asset_key as asset_id, t.direction, d.dag_id, t.task_id
+from leoflow_core.task_asset as t
+inner join leoflow_core.dag as d on t.dag_key = d.dag_key
+order by t.asset_key, t.direction, d.dag_id, t.task_id;
+
+-- name: next_run_assets
+-- The active assets in the schedule of a DAG, with the last of the events that wait to make a run.
+select a.asset_key as id, a.uri, a.name, max(q.event_at) filter (where q.counts) as "lastUpdate"
+from leoflow_core.dag as d
+inner join leoflow_core.schedule_asset as s on d.dag_key = s.dag_key
+inner join leoflow_core.asset as a on s.asset_key = a.asset_key
+left join leoflow_core.asset_queue as q on d.dag_key = q.dag_key and a.asset_key = q.asset_key
+where d.dag_id = %(dag_id)s and a.is_active
+group by a.asset_key, a.uri, a.name
+order by a.uri;
 
 -- name: run_key
 select r.run_key

@@ -17,7 +17,7 @@ select
     d.description,
     d.timetable_summary,
     d.timetable_description,
-    false as timetable_partitioned,
+    coalesce(d.schedule ->> 'type' in ('partitioned_assets', 'cron_partition'), false) as timetable_partitioned,
     coalesce(
         (
             select

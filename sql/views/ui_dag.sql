@@ -17,7 +17,7 @@ select
     d.description,
     d.timetable_summary,
     d.timetable_description,
-    false as timetable_partitioned,
+    coalesce(d.schedule ->> 'type' in ('partitioned_assets', 'cron_partition'), false) as timetable_partitioned,
     d.tags as tag_names,
     d.max_active_tasks,
     d.max_active_runs,
@@ -35,7 +35,7 @@ select
     d.next_run_after as next_dagrun_run_after,
     d.owners,
     d.schedule ->> 'type' as schedule_type,
-    d.schedule -> 'expression' as schedule_expression,
+    leoflow_core.asset_expression(d.schedule -> 'expression') as schedule_expression,
     latest.state as last_run_state,
     latest.start_date as last_run_start_date
 from leoflow_core.dag as d

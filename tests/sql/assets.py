@@ -48,7 +48,7 @@ def event(of: dict[str, Any], through: str | None = None, **extra: Any) -> dict[
 
 async def change(conn: Connection, *given: dict[str, Any], **fields: Any) -> AssetRuns:
     """A task of a DAG of its own succeeds with outlets; then what must follow, follows."""
-    attempt = await attempt_with(conn, *given)
+    attempt = await attempt_with(conn, *given, dag_id="make_" + "_".join(str(o.get("name", "ref")) for o in given))
     worker = await new_worker(conn)
     await engine.finish(conn, worker, [Outcome(attempt.ref, "success", outlets=outlets(*given, **fields))])
     return await engine.create_asset_runs(conn)

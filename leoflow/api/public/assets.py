@@ -178,7 +178,13 @@ async def materialize_asset(
     """Run the DAG that makes an asset."""
     dag = await _producer(conn, asset_id)
     return await start_run(
-        conn, user, request, dag, body or MaterializeAssetBody(), run_type="asset_materialization", event="materialize_asset"
+        conn,
+        user,
+        request,
+        dag,
+        body or MaterializeAssetBody(),
+        run_type="asset_materialization",
+        event="materialize_asset",
     )
 
 

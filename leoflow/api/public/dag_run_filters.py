@@ -9,7 +9,6 @@ from leoflow.api.filters import Where
 from leoflow.api.public.criteria import Bounds, Pattern, Small, moments, numbers, pattern, states
 from leoflow.api.public.shapes import DagRunState, DagRunType
 
-
 _CONSUMES = (
     "exists (select from leoflow_core.dag_run_asset_event c"
     " join leoflow_core.asset_event e on e.created_at = c.event_at and e.event_key = c.event_key"

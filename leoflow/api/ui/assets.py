@@ -1,6 +1,6 @@
 """`/ui/next_run_assets` and `/ui/partitioned_dag_runs`: what an asset-scheduled DAG waits for.
 
-No asset events are stored yet, so no run waits for one.
+Partitioned schedules are described and drawn, but start no runs, so no run of a partition is ever pending.
 """
 
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 
 from leoflow.api.deps import Conn, Connection, Viewer
-from leoflow.api.rows import Row, row
+from leoflow.api.rows import Row, row, rows
+from leoflow.api.ui.models import NextRunAsset
 from leoflow.db import queries
 
 router = APIRouter(tags=["Asset"])
@@ -16,11 +17,14 @@ router = APIRouter(tags=["Asset"])
 
 @router.get("/next_run_assets/{dag_id}")
 async def get_next_run_assets(dag_id: str, conn: Conn, _: Viewer) -> dict[str, Any]:
-    """Return the condition a DAG's next run waits for, and the events so far."""
+    """Return the condition a DAG's next run waits for, and which of its assets have changed since the last one."""
     dag = await _dag(conn, dag_id)
-    schedule = dag["schedule"] or {}
-    is_asset = schedule.get("type") in {"assets", "asset_or_time"}
-    return {"asset_expression": schedule.get("expression") if is_asset else None, "events": []}
+    found = await rows(conn, queries.load("ui").next_run_assets, {"dag_id": dag_id})
+    events = [NextRunAsset.model_validate(event).model_dump(mode="json") for event in found]
+    answer = {"asset_expression": dag["asset_expression"], "events": events}
+    if (dag["schedule"] or {}).get("type") == "partitioned_assets":
+        answer["pending_partition_count"] = 0
+    return answer
 
 
 @router.get("/partitioned_dag_runs")

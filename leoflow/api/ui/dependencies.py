@@ -1,11 +1,13 @@
 """`/ui/dependencies`: how DAGs, assets, triggers and sensors hang together."""
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from fastapi import APIRouter, HTTPException
 
-from leoflow.api.deps import Conn, Viewer
-from leoflow.api.rows import Row, rows
+from leoflow.api.dag_dependencies import Dependency, dag_dependencies
+from leoflow.api.deps import Conn, Connection, Viewer
+from leoflow.api.rows import rows
 from leoflow.api.ui.models import Dependencies, DependencyEdge, DependencyNode
 from leoflow.db import queries
 
@@ -19,10 +21,10 @@ async def get_dependencies(
     node_id: str | None = None,
     dependency_type: Literal["scheduling", "data"] = "scheduling",
 ) -> Dependencies:
-    """Return the whole graph, or the connected part around a node."""
+    """Return the whole graph, or the connected part around a node; `data` traces the tasks around an asset."""
     if dependency_type == "data":
-        raise _no_asset(node_id)
-    graph = _graph(await rows(conn, queries.load("ui").triggering_tasks))
+        return await _lineage(conn, _asset_id(node_id))
+    graph = _graph(await dag_dependencies(conn))
     if node_id is None:
         return graph
     part = _component(graph, node_id)
@@ -35,28 +37,36 @@ async def get_dependencies(
     return part
 
 
-def _no_asset(node_id: str | None) -> HTTPException:
+def _asset_id(node_id: str | None) -> int:
     if node_id is None or not node_id.startswith("asset:"):
-        return HTTPException(400, "Data dependencies require an asset node_id (e.g., 'asset:123')")
-    if not node_id.removeprefix("asset:").isdigit():
-        return HTTPException(400, f"Invalid asset node_id: {node_id}")
-    return HTTPException(404, f"Asset with id {node_id.removeprefix('asset:')} was not found")
+        raise HTTPException(400, "Data dependencies require an asset node_id (e.g., 'asset:123')")
+    number = node_id.removeprefix("asset:")
+    if not (number.isascii() and number.isdigit()):
+        raise HTTPException(400, f"Invalid asset node_id: {node_id}")
+    return int(number)
 
 
-def _graph(triggers: list[Row]) -> Dependencies:
-    """Draw `dag → trigger → dag` for every task that triggers another DAG."""
+def _graph(dependencies: Mapping[str, Sequence[Dependency]]) -> Dependencies:
+    """Draw the dependencies of all DAGs."""
     nodes: dict[str, DependencyNode] = {}
-    edges: list[DependencyEdge] = []
-    for found in triggers:
-        source, target = f"dag:{found['dag_id']}", f"dag:{found['target']}"
-        trigger = f"trigger:{found['dag_id']}:{found['target']}:{found['task_id']}"
-        nodes[source] = DependencyNode(id=source, label=found["dag_id"], type="dag")
-        nodes[target] = DependencyNode(id=target, label=found["target"], type="dag")
-        nodes[trigger] = DependencyNode(id=trigger, label=found["task_id"], type="trigger")
-        edges.append(DependencyEdge(source_id=source, target_id=trigger))
-        edges.append(DependencyEdge(source_id=trigger, target_id=target))
-    edges.sort(key=lambda edge: (edge.source_id, edge.target_id))
-    return Dependencies(edges=edges, nodes=list(nodes.values()))
+    edges: set[tuple[str, str]] = set()
+    for dag_id, found in dependencies.items():
+        nodes.setdefault(f"dag:{dag_id}", DependencyNode(id=f"dag:{dag_id}", label=dag_id, type="dag"))
+        for each in found:
+            nodes.setdefault(each.node_id, DependencyNode(id=each.node_id, label=each.label, type=each.kind))
+            if not each.is_start:
+                edges.add((_end(each.source), each.node_id))
+            if not each.is_end:
+                edges.add((each.node_id, _end(each.target)))
+    for end in sorted(end for edge in edges for end in edge):
+        if end.startswith("dag:"):  # Airflow draws an arrow to nowhere for a DAG without dependencies of its own
+            nodes.setdefault(end, DependencyNode(id=end, label=end.removeprefix("dag:"), type="dag"))
+    drawn = [DependencyEdge(source_id=source, target_id=target) for source, target in sorted(edges)]
+    return Dependencies(edges=drawn, nodes=list(nodes.values()))
+
+
+def _end(name: str) -> str:
+    return name if ":" in name else f"dag:{name}"
 
 
 def _component(graph: Dependencies, node_id: str) -> Dependencies | None:
@@ -75,3 +85,32 @@ def _component(graph: Dependencies, node_id: str) -> Dependencies | None:
         edges=[edge for edge in graph.edges if edge.source_id in found],
         nodes=[node for node in graph.nodes if node.id in found],
     )
+
+
+async def _lineage(conn: Connection, asset_id: int) -> Dependencies:
+    """Trace the tasks that make and read an asset, what else they make and read, and so on."""
+    named = queries.load("ui")
+    names = {row["id"]: row["name"] for row in await rows(conn, named.asset_names)}
+    if asset_id not in names:
+        raise HTTPException(404, f"Asset with id {asset_id} was not found")
+    tasks: dict[int, list[tuple[str, str, str]]] = {}
+    assets: dict[tuple[str, str], list[int]] = {}
+    for row in await rows(conn, named.task_assets):
+        tasks.setdefault(row["asset_id"], []).append((row["direction"], row["dag_id"], row["task_id"]))
+        assets.setdefault((row["dag_id"], row["task_id"]), []).append(row["asset_id"])
+    nodes: dict[str, DependencyNode] = {}
+    edges: list[DependencyEdge] = []
+    seen, waiting = {asset_id}, [asset_id]
+    while waiting:
+        current = waiting.pop(0)
+        node = f"asset:{current}"
+        nodes[node] = DependencyNode(id=node, label=names[current], type="asset")
+        for direction, dag_id, task_id in sorted(tasks.get(current, []), reverse=True):
+            task = f"task:{dag_id}__SEPARATOR__{task_id}"
+            nodes.setdefault(task, DependencyNode(id=task, label=f"{dag_id}.{task_id}", type="task"))
+            source, target = (task, node) if direction == "outlet" else (node, task)
+            edges.append(DependencyEdge(source_id=source, target_id=target))
+            fresh = [other for other in assets[dag_id, task_id] if other not in seen]
+            seen.update(fresh)
+            waiting.extend(fresh)
+    return Dependencies(edges=edges, nodes=list(nodes.values()))

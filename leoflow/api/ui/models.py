@@ -275,6 +275,15 @@ class Structure(Model):
     nodes: list[Node]
 
 
+class NextRunAsset(Model):
+    """An asset that a DAG waits for; `lastUpdate` is null when it has not changed since the last run."""
+
+    id: int
+    uri: str
+    name: str
+    lastUpdate: Timestamp | None  # noqa: N815  (Airflow's name)
+
+
 class DependencyEdge(Model):
     """An arrow between DAGs, assets, triggers and sensors."""
 

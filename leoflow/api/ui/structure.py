@@ -2,9 +2,11 @@
 
 from fastapi import APIRouter, HTTPException
 
+from leoflow.api.dag_dependencies import dag_dependencies
 from leoflow.api.dag_graph import DagGraph, graph_edges, graph_nodes, subset
 from leoflow.api.deps import Conn, Connection, State, Viewer
-from leoflow.api.rows import value
+from leoflow.api.rows import row, value
+from leoflow.api.ui.asset_graph import add_external
 from leoflow.api.ui.models import Edge, Node, Structure
 from leoflow.db import queries
 
@@ -22,19 +24,24 @@ async def get_structure_data(
     include_downstream: bool = False,
     depth: int | None = None,
     root: str | None = None,
-    external_dependencies: bool = False,  # noqa: ARG001  (drawn from `/ui/dependencies` rows once assets are stored)
+    external_dependencies: bool = False,
 ) -> Structure:
-    """Return nodes, groups with their joins, and arrows."""
+    """Return nodes, groups with their joins, and arrows; if asked, with the assets and DAGs around."""
     version = await _version(conn, dag_id, version_number)
     if root is None:
         graph = (await state.graphs.graphs(conn, [version]))[version]
     else:
         spec = await state.graphs.spec(conn, version)
         graph = DagGraph(subset(spec, root, upstream=include_upstream, downstream=include_downstream, depth=depth))
-    return Structure(
+    structure = Structure(
         nodes=[Node.model_validate(node) for node in graph_nodes(graph)],
         edges=[Edge.model_validate(edge) for edge in graph_edges(graph)],
     )
+    if external_dependencies:
+        schedule = await row(conn, queries.load("ui").schedule, {"dag_id": dag_id})
+        expression = schedule["asset_expression"] if schedule else None
+        add_external(structure, dag_id, await dag_dependencies(conn), expression)
+    return structure
 
 
 async def _version(conn: Connection, dag_id: str, version_number: int | None) -> int:

@@ -79,7 +79,6 @@ d = DAG("d", schedule={schedule})
 @pytest.mark.parametrize(
     ("dag", "words"),
     [
-        ("schedule=[Asset('a')]", "asset events"),
         ("schedule=relativedelta(months=1)", "cannot be computed yet"),
         (
             "deadline=DeadlineAlert(AcmeReference(), timedelta(1), SyncCallback(print_it))",

@@ -140,11 +140,12 @@ class Stage:
         state = states[min(attempt["try_number"], len(states)) - 1]
         xcoms = {"return_value": outcome["value"]} if "value" in outcome and state == "success" else {}
         xcoms |= outcome.get("xcoms", {})
+        outlets = await self._outlets(attempt, outcome)
         await self.one(
             "select count(*) from leoflow_core.finish(p_worker_key => %s, p_run_keys => array[%s::bigint],"
             " p_task_idxs => array[%s::int], p_map_indexes => array[%s::int], p_attempt_ids => array[%s::uuid],"
             " p_states => array[%s::text], p_xcom_items => %s::int[], p_xcom_keys => %s::text[],"
-            " p_xcom_values => %s::bytea[])",
+            " p_xcom_values => %s::bytea[], p_outlets => %s)",
             self.worker_key,
             *key,
             attempt["attempt_id"],
@@ -152,4 +153,20 @@ class Stage:
             [1] * len(xcoms),
             list(xcoms),
             [json.dumps(value).encode() for value in xcoms.values()],
+            Jsonb([outlets]) if outlets["outlets"] else None,
         )
+        await self.one("select created from leoflow_core.create_asset_runs()")
+
+    async def _outlets(self, attempt: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
+        """What the attempt says of its outlets: `extra` of the outcome for each."""
+        found = await self.one(
+            "select spec -> 'outlets' from leoflow_core.task where version_key = %s and task_idx = %s",
+            attempt["version_key"],
+            attempt["task_idx"],
+        )
+        keys = [{"name": each["name"], "uri": each["uri"]} for each in found]
+        return {
+            **{name: attempt[name] for name in ("run_key", "task_idx", "map_index")},
+            "outlets": [{"type": "Asset", **key} for key in keys],
+            "events": [{"dest_asset_key": key, "extra": outcome.get("extra", {})} for key in keys],
+        }

@@ -54,7 +54,7 @@ BODIES = {
 }
 
 # Filters and orders of these are accepted and ignored, as there is nothing to filter.
-ALWAYS_EMPTY = ("/assets",)
+ALWAYS_EMPTY: tuple[str, ...] = ()
 
 ERRORS = {
     "dag_404": "/dags/nope",
