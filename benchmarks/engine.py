@@ -123,6 +123,7 @@ def _work(dsn: str, batch: int, handoff: int, begin: Any, results: Any) -> None:
     """One worker: claim and finish until nothing is claimable; reports transitions and claim times."""
     with psycopg.connect(dsn, autocommit=True, prepare_threshold=0) as connection:
         worker = connection.execute("select leoflow_core.register_worker('bench', 1, 1000)").fetchone()[0]  # type: ignore[index]
+        connection.execute("update leoflow_core.worker set lease_until = 'infinity' where worker_key = %s", [worker])
         begin.wait()
         done, claims, idle = 0, [], 0
         while idle < 3:

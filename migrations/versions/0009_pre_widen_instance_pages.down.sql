@@ -1,0 +1,1 @@
+alter table leoflow_core.task_instance set (fillfactor = 70);
