@@ -2,8 +2,8 @@
 
 from leoflow.db.migrate import run_body
 
-revision = "0009"
-down_revision = "0008"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
