@@ -59,19 +59,22 @@ def main() -> None:
             for number in range(1, max(2, attempts // TASKS) + 1):
                 finish(api, "bench_wide")
                 series.append(look(options.scratch / "home-wide-1"))
-                print(f"{number * TASKS:>7} attempts  {_line(series[-1])}", flush=True)
+                runs = api.get("/api/v2/dags/bench_wide/dagRuns", state="success")["total_entries"]
+                print(f"{runs * TASKS:>7} attempts  {_line(series[-1])}", flush=True)
+                if runs != number:
+                    raise RuntimeError(f"{number} runs were triggered and {runs} have succeeded")
     print(f"from {2 * TASKS} to {len(series) * TASKS} attempts: {_growth(series[1], series[-1])}")
 
 
 def _line(sizes: dict[str, tuple[float, int, int]]) -> str:
     return "   ".join(
-        f"{part}: {mb:6.1f} MB {fds:>4} fds {count} processes" for part, (mb, fds, count) in sizes.items()
+        f"{part}: {mb:8.3f} MB {fds:>4} fds {count} processes" for part, (mb, fds, count) in sizes.items()
     )
 
 
 def _growth(first: dict[str, tuple[float, int, int]], last: dict[str, tuple[float, int, int]]) -> str:
     changes = ((part, last[part][0] - first[part][0], last[part][1] - first[part][1]) for part in PARTS)
-    return ", ".join(f"{part} {megabytes:+.1f} MB {descriptors:+d} fds" for part, megabytes, descriptors in changes)
+    return ", ".join(f"{part} {megabytes:+.3f} MB {descriptors:+d} fds" for part, megabytes, descriptors in changes)
 
 
 if __name__ == "__main__":
