@@ -15,6 +15,7 @@ from leoflow.db.pool import connect
 from leoflow.errors import LeoflowError
 from leoflow.secrets import rotation
 from leoflow.secrets.connections import seal, unseal
+from leoflow.share import share_dir
 
 pytestmark = pytest.mark.anyio
 
@@ -150,11 +151,16 @@ def test_the_command_rotates_and_forgets(
     assert len(read_keys(home).current) == 1
 
 
+def _revision_before(name: str) -> str:
+    [file] = (share_dir("migrations") / "versions").glob(f"*_{name}.py")
+    return f"{int(file.name[:4]) - 1:04}"
+
+
 async def test_connections_of_an_earlier_version_are_carried_over_and_sealed(
     empty_database_url: str, home: Path
 ) -> None:
     await migrate.upgrade(empty_database_url)
-    await migrate.downgrade(empty_database_url, "0005")
+    await migrate.downgrade(empty_database_url, _revision_before("seal_connections"))
     box = SecretBox.load_or_create(home)
     connection = await connect(empty_database_url)
     async with connection:
