@@ -10,13 +10,15 @@ import asyncpg
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
+from pgqueuer.types import QueueExecutionMode
+from psycopg.conninfo import conninfo_to_dict
 
 
 async def connect(dsn: str, database: str) -> asyncpg.Connection:
     """A connection to the peer's own database."""
-    words = dict(word.split("=", 1) for word in dsn.split())
+    words = conninfo_to_dict(dsn)
     return await asyncpg.connect(
-        user=words.get("user"), host=words["host"], port=int(words.get("port", 5432)), database=database
+        user=words.get("user"), host=words["host"], port=int(words.get("port") or 5432), database=database
     )
 
 
@@ -34,8 +36,6 @@ async def work(dsn: str, database: str) -> None:
     @manager.entrypoint("noop")
     async def noop(job: object) -> None:
         del job
-
-    from pgqueuer.types import QueueExecutionMode
 
     await manager.run(batch_size=100, mode=QueueExecutionMode.drain)
 

@@ -7,12 +7,12 @@ import sys
 import time
 
 from procrastinate import App, PsycopgConnector
+from psycopg.conninfo import make_conninfo
 
 
 def application(dsn: str, database: str) -> App:
     """An app on the peer's own database."""
-    words = [word for word in dsn.split() if not word.startswith("dbname=")]
-    app = App(connector=PsycopgConnector(conninfo=" ".join([*words, f"dbname={database}"])))
+    app = App(connector=PsycopgConnector(conninfo=make_conninfo(dsn, dbname=database)))
 
     @app.task(name="noop")
     async def noop() -> None:
