@@ -31,13 +31,18 @@ async def fill(dsn: str, database: str, jobs: int) -> None:
 
 async def work(dsn: str, database: str) -> None:
     """One worker, until the queue is empty."""
-    manager = QueueManager(AsyncpgDriver(await connect(dsn, database)))
+    manager = QueueManager(Queries(AsyncpgDriver(await connect(dsn, database))))
 
     @manager.entrypoint("noop")
     async def noop(job: object) -> None:
         del job
 
     await manager.run(batch_size=100, mode=QueueExecutionMode.drain)
+
+
+async def count(dsn: str, database: str) -> int:
+    """Jobs that were not done."""
+    return int(await (await connect(dsn, database)).fetchval("select count(*) from pgqueuer"))
 
 
 def main() -> None:
@@ -50,7 +55,10 @@ def main() -> None:
         process.start()
     for process in processes:
         process.join()
-    sys.stdout.write(json.dumps({"jobs_per_second": jobs / (time.perf_counter() - started)}) + "\n")
+    seconds = time.perf_counter() - started
+    if left := asyncio.run(count(dsn, database)):
+        raise RuntimeError(f"{left} jobs are left")
+    sys.stdout.write(json.dumps({"jobs_per_second": jobs / seconds}) + "\n")
 
 
 if __name__ == "__main__":
