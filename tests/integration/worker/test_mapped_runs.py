@@ -14,6 +14,7 @@ pytestmark = pytest.mark.anyio
 
 TRUTH = Path(__file__).parents[2] / "truth"
 AIRFLOW: dict[str, Any] = json.loads((TRUTH / "mapped_runs.json").read_text())
+# Not recorded: `mapped_group_with_failures`, where Airflow decides two rules before the group's tasks have instances.
 DIFFERENT: dict[str, dict[str, Any]] = {
     # Under Airflow the surplus instances stay upstreams, and the run is failed as deadlocked.
     "shrunk_again": {"state": "success", "instances": {"total": "success"}, "values": {"total": [0, 2]}},
@@ -63,11 +64,17 @@ async def here(harness: Harness) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("dag_id", sorted(AIRFLOW))
 async def test_a_dag_with_maps_ends_as_under_airflow(here: dict[str, dict[str, Any]], dag_id: str) -> None:
     expected, other = AIRFLOW[dag_id], DIFFERENT.get(dag_id, {})
-    assert here[dag_id] == {
+    wanted = {
         "state": other.get("state", expected["state"]),
         "instances": expected["instances"] | other.get("instances", {}),
         "values": _without_surplus(expected) | other.get("values", {}),
     }
+    found = here[dag_id]
+    assert found["state"] == wanted["state"]
+    for what in ("instances", "values"):
+        names = found[what].keys() | wanted[what].keys()
+        unlike = {name: (found[what].get(name), wanted[what].get(name)) for name in names}
+        assert not {name: pair for name, pair in unlike.items() if pair[0] != pair[1]}
 
 
 def _without_surplus(expected: dict[str, Any]) -> dict[str, Any]:
