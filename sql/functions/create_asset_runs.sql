@@ -9,10 +9,6 @@ language plpgsql as $$
 declare
     v_dag_key int;
     v_dag leoflow_core.dag;
-    v_run bigint;
-    v_at timestamptz;
-    v_events bigint[];
-    v_times timestamptz[];
 begin
     created := 0;
     blocked := 0;
@@ -43,27 +39,45 @@ begin
             blocked := blocked + 1;
             continue;
         end if;
-        with taken as (
-            delete from leoflow_core.asset_queue as q where q.dag_key = v_dag_key
-            returning q.event_key, q.event_at, q.counts
-        )
-        select
-            array_agg(t.event_key), array_agg(t.event_at),
-            (max(t.event_at) filter (where t.counts))
-        into v_events, v_times, v_at
-        from taken as t;
-        select c.run_key into v_run from leoflow_core.create_run(
-            p_dag_id => v_dag.dag_id, p_run_type => 'asset_triggered', p_run_after => v_at, p_triggered_by => 'asset',
-            p_run_id => 'asset_triggered__' || leoflow_core.isoformat(v_at) || '_' || leoflow_core.random_suffix()
-        ) as c;
-        insert into leoflow_core.dag_run_asset_event (run_key, event_key, event_at)
-        select v_run, e.event_key, e.event_at from unnest(v_events, v_times) as e(event_key, event_at);
-        created := created + 1;
+        begin
+            perform leoflow_core.create_asset_run(v_dag);
+            created := created + 1;
+        exception when sqlstate 'LF404' or sqlstate 'LF409' or sqlstate 'LF422' then
+            -- no other DAG may wait for one that cannot run; its events stay, and it is tried again when another comes
+            raise warning 'events start no run of DAG %: %', v_dag.dag_id, sqlerrm;
+            update leoflow_core.asset_queue as q set is_checked = true where q.dag_key = v_dag_key;
+        end;
     end loop;
 end
 $$;
 comment on function leoflow_core.create_asset_runs(int) is
 'Creates a run of every DAG whose asset schedule is satisfied by queued events.';
+
+-- Creates the run of a DAG that takes away all events that are queued for it. Raises as create_run.
+-- Locks: as create_run; the caller holds the DAG's asset_runs lock. Callers: create_asset_runs.
+create or replace function leoflow_core.create_asset_run(p_dag leoflow_core.dag) returns void language plpgsql as $$
+declare
+    v_run bigint;
+    v_at timestamptz;
+    v_events bigint[];
+    v_times timestamptz[];
+begin
+    with taken as (
+        delete from leoflow_core.asset_queue as q where q.dag_key = p_dag.dag_key
+        returning q.event_key, q.event_at, q.counts
+    )
+    select array_agg(t.event_key), array_agg(t.event_at), max(t.event_at) filter (where t.counts)
+    into v_events, v_times, v_at
+    from taken as t;
+    select c.run_key into v_run from leoflow_core.create_run(
+        p_dag_id => p_dag.dag_id, p_run_type => 'asset_triggered', p_run_after => v_at, p_triggered_by => 'asset',
+        p_run_id => 'asset_triggered__' || leoflow_core.isoformat(v_at) || '_' || leoflow_core.random_suffix()
+    ) as c;
+    insert into leoflow_core.dag_run_asset_event (run_key, event_key, event_at)
+    select v_run, e.event_key, e.event_at from unnest(v_events, v_times) as e(event_key, event_at);
+end
+$$;
+comment on function leoflow_core.create_asset_run(leoflow_core.dag) is 'Creates the run of a DAG that takes away its events.';
 
 -- Remembers that a DAG's schedule was evaluated with the events queued so far, so that they are not looked at again
 -- until another one comes; unless one has come since. Locks: the rows it marks; the caller holds the DAG's asset_runs

@@ -52,7 +52,8 @@ begin
         perform leoflow_core.reject('LF422', format('unknown run type: %s', p_run_type),
             format('one of %s', array_to_string(enum_range(null::leoflow.dag_run_type), ', ')));
     end if;
-    if not (p_run_type = any(v_dag.allowed_run_types)) then
+    -- as in Airflow, asset events start runs whatever is allowed
+    if p_run_type <> 'asset_triggered' and not (p_run_type = any(v_dag.allowed_run_types)) then
         perform leoflow_core.reject('LF422', format('DAG %s does not allow %s runs', p_dag_id, p_run_type),
             format('it allows %s (allowed_run_types)', array_to_string(v_dag.allowed_run_types, ', ')));
     end if;

@@ -18,6 +18,7 @@ select
     d.timetable_summary,
     d.timetable_description,
     coalesce(d.schedule ->> 'type' in ('partitioned_assets', 'cron_partition'), false) as timetable_partitioned,
+    d.allowed_run_types,
     d.tags as tag_names,
     d.max_active_tasks,
     d.max_active_runs,

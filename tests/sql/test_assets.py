@@ -337,6 +337,17 @@ async def test_forgotten_events_do_not_count_but_the_next_run_is_told(connection
     assert await runs(connection, "consumer") == [("asset_triggered", [{"n": 1}, {}, {}])]
 
 
+async def test_a_dag_that_cannot_run_keeps_no_other_from_running(connection: Connection) -> None:
+    for dag_id in ("first", "second"):
+        await engine.register_version(connection, consumer(dag_id, all_of(A), allowed_run_types=["manual"]))
+    # Airflow's scheduler does not ask allowed_run_types here; a DAG without a version is what cannot run.
+    await connection.execute("update leoflow_core.dag set current_version_key = null where dag_id = 'first'")
+    await connection.execute("select leoflow.create_asset_event('a')")
+    assert (await engine.create_asset_runs(connection)).created == 1
+    assert (len(await runs(connection, "first")), len(await runs(connection, "second"))) == (0, 1)
+    assert await scalar(connection, "select count(*) from leoflow_core.asset_queue") == 1
+
+
 async def test_a_partitioned_event_starts_no_plain_schedule(connection: Connection) -> None:
     await engine.register_version(connection, consumer("consumer", all_of(A)))
     await connection.execute("select leoflow.create_asset_event('a', partition_key => '2026-01-01')")
