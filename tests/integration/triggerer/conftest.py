@@ -13,7 +13,7 @@ from leoflow.triggerer import Triggerer
 from tests.integration.worker.harness import Harness, running
 from tests.support.postgres import Server
 
-QUICK = TriggererSettings(lease_seconds=2, heartbeat_seconds=0.3, poll_seconds=0.5)
+QUICK = TriggererSettings(lease_seconds=20, heartbeat_seconds=0.3, poll_seconds=0.5)
 
 
 @contextlib.asynccontextmanager

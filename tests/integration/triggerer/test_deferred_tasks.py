@@ -185,10 +185,6 @@ async def test_triggers_survive_the_death_of_the_process_that_runs_them(harness:
 
 async def test_the_standard_providers_deferrable_operators_run(harness: Harness, triggerer: Triggerer) -> None:
     file = harness.home.parent / "awaited"
-    async with harness.pool.connection() as connection:
-        await connection.execute(
-            "insert into leoflow_core.connection (connection_id, conn_type) values ('fs_default', 'fs')"
-        )
     await harness.register(
         f"""
         from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -197,6 +193,7 @@ async def test_the_standard_providers_deferrable_operators_run(harness: Harness,
         from airflow.providers.standard.sensors.filesystem import FileSensor
         from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
         from airflow.sdk.timezone import utcnow
+        os.environ["AIRFLOW_CONN_FS_DEFAULT"] = "fs://"
         with DAG("other"):
             @task
             def work():
