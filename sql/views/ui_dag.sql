@@ -30,7 +30,6 @@ select
             and (t.max_active_tis_per_dag is not null or t.max_active_tis_per_dagrun is not null)
     ) as has_task_concurrency_limits,
     d.has_import_errors,
-    d.allowed_run_types,
     d.next_logical_date as next_dagrun_logical_date,
     d.next_data_interval_start as next_dagrun_data_interval_start,
     d.next_data_interval_end as next_dagrun_data_interval_end,
