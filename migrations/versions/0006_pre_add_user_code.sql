@@ -3,8 +3,10 @@
 alter table leoflow_core.dag_version add column has_callbacks boolean not null default false;
 comment on column leoflow_core.dag_version.has_callbacks is
 'The DAG itself has callbacks or deadlines, so that the beginning and the end of its runs have consequences.';
-update leoflow_core.dag_version set has_callbacks = true
-where (spec ->> 'has_on_success_callback')::boolean or (spec ->> 'has_on_failure_callback')::boolean
+update leoflow_core.dag_version
+set
+    has_callbacks = coalesce((spec ->> 'has_on_success_callback')::boolean, false)
+    or coalesce((spec ->> 'has_on_failure_callback')::boolean, false)
     or jsonb_array_length(coalesce(nullif(spec -> 'deadlines', 'null'), '[]')) > 0;
 
 alter table leoflow_core.dag add column allowed_run_types text[];
