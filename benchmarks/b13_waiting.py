@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import statistics
 import sys
 import time
@@ -17,10 +18,11 @@ from leoflow import engine
 from leoflow.db import migrate
 from leoflow.db.embedded import EmbeddedPostgres
 from leoflow.engine import Deferral, Outcome
+from leoflow.environments import DEFAULT_ENVIRONMENT, ensure
 
 TITLE = "B13 waiting: 10,000 deferred triggers in one triggerer"
 TRIGGERS = int(os.environ.get("LEOFLOW_BENCH_TRIGGERS", "10000"))
-FIRST_SECONDS = 60.0
+FIRST_SECONDS = 120.0
 WINDOW_SECONDS = 60.0
 BATCH = 500
 MODULE = """
@@ -55,7 +57,10 @@ def run(options: Options) -> Report:
 
 
 async def _with_postgres(home: Path, bundle: Path) -> tuple[list[float], float, float]:
+    await ensure(DEFAULT_ENVIRONMENT, home)
     postgres = EmbeddedPostgres(home)
+    await postgres.stop()  # of an earlier, interrupted measurement in a kept scratch directory
+    shutil.rmtree(home / "pg", ignore_errors=True)
     await postgres.start()
     try:
         await migrate.upgrade(postgres.dsn)
