@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.sensors.filesystem import FileSensor
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, task
 
 INBOX = Path(tempfile.gettempdir()) / "leoflow-approve-a-file"
 
@@ -37,10 +37,9 @@ with DAG(
     approve = ApprovalOperator(
         task_id="approve",
         subject="Publish {{ run_id }}.csv?",
-        body="The file is there. Answer under **Required actions**; after 20 seconds it counts as approved.",
-        params={"remark": Param("", type="string")},
+        body="The file is there. Answer under **Required actions**; after 45 seconds it counts as approved.",
         defaults="Approve",
-        response_timeout=timedelta(seconds=20),
+        response_timeout=timedelta(seconds=45),
     )
 
     @task

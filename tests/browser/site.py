@@ -11,6 +11,8 @@ UPSTREAM = "/static/wasm/sqlparser_rs_wasm.js"
 
 PATIENCE = 30_000
 
+ABORTED = ("signal is aborted without reason", "BodyStreamBuffer was aborted")
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -68,7 +70,7 @@ class Tab:
 
     def _thrown(self, error: Error) -> None:
         # The UI aborts its own stream of grid summaries when one leaves the page, and does not catch that.
-        if error.message != "signal is aborted without reason":
+        if error.message not in ABORTED:
             self.problems.append(f"exception: {error}")
 
     def _console(self, message: ConsoleMessage) -> None:
