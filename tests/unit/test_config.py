@@ -63,9 +63,9 @@ def test_a_mistake_in_the_environment_names_the_variable(home: Path, monkeypatch
 
 
 def test_the_database_password_is_not_printed(home: Path) -> None:
-    settings = load_settings(database_url="postgresql://me:secret@host/db")
-    assert "secret" not in repr(settings)
-    assert settings.dsn == "postgresql://me:secret@host/db"
+    settings = load_settings(database_url="postgresql://me:hunter2@host/db")
+    assert "hunter2" not in repr(settings)
+    assert settings.dsn == "postgresql://me:hunter2@host/db"
 
 
 def test_every_setting_says_what_it_means() -> None:
