@@ -4,6 +4,7 @@
 do $$
 declare
     r text;
+    f regprocedure;
 begin
     foreach r in array array['leoflow_reader', 'leoflow_operator', 'leoflow_app'] loop
         if not exists (select from pg_roles where rolname = r) then
@@ -26,6 +27,21 @@ begin
         grant select on all tables in schema leoflow to leoflow_operator;
         grant execute on all functions in schema leoflow to leoflow_operator;
     end if;
+    -- a view reads its tables as its owner, but calls its functions as whoever asks
+    for f in
+        select distinct d.refobjid::regprocedure
+        from pg_depend as d
+        join pg_rewrite as w on w.oid = d.objid
+        join pg_class as c on c.oid = w.ev_class
+        where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_proc'::regclass
+            and c.relnamespace in ('leoflow'::regnamespace, 'leoflow_core'::regnamespace)
+    loop
+        foreach r in array array['leoflow_reader', 'leoflow_operator'] loop
+            if exists (select from pg_roles where rolname = r) then
+                execute format('grant execute on function %s to %I', f, r);
+            end if;
+        end loop;
+    end loop;
     if exists (select from pg_roles where rolname = 'leoflow_app') then
         grant usage on schema leoflow, leoflow_core to leoflow_app;
         grant select, insert, update, delete on all tables in schema leoflow_core to leoflow_app;
