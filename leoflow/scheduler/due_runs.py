@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import psycopg
 import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -107,53 +106,63 @@ class DueRuns(Service):
         """Find the next run of DAGs whose schedule is new or changed."""
         async with self._pool.connection() as connection, connection.transaction():
             rows = await self._rows(connection, "claim_unplanned", {"limit": self._limit})
-            for row in rows:
-                await self._store(connection, row, _or_none(row, row.last, row.now))
+            await self._store(connection, [(row, _or_none(row, row.last, row.now)) for row in rows])
         return len(rows)
 
     async def _create_due(self) -> tuple[int, int]:
         """Create one run for each of a batch of due DAGs; returns (created, looked at)."""
-        created = 0
         async with self._pool.connection() as connection, connection.transaction():
             rows = await self._rows(connection, "claim_due", {"limit": self._limit, "except": self._excluded()})
-            for row in rows:
-                created += await self._create(connection, row)
+            planned = [(row, row.to_create()) for row in rows]
+            due = [(row, run) for row, run in planned if run is not None and run.run_after <= row.now]
+            left = [(row, run) for row, run in planned if run is None or run.run_after > row.now]
+            created = await self._create(connection, due)
+            await self._store(connection, left)
             if created:
                 await connection.execute(SQL["wake_workers"])
         return created, len(rows)
 
-    async def _create(self, connection: AsyncConnection[Any], row: Due) -> bool:
-        run = row.to_create()
-        if run is None or run.run_after > row.now:
-            await self._store(connection, row, run)
-            return False
-        try:
-            async with connection.transaction():
-                await connection.execute(SQL["create_scheduled_run"], _arguments(row, run))
-        except psycopg.Error as error:
-            if error.sqlstate is None or not error.sqlstate.startswith("LF"):
-                raise
-            if error.sqlstate != DUPLICATE:
-                self._refuse(row, error)
-                return False
-            log.warning("a run for this date exists already", dag_id=row.dag_id, logical_date=run.logical_date)
-        if row.is_custom:
-            await connection.execute(SQL["ask_custom"], {"dag_key": row.dag_key})
+    async def _create(self, connection: AsyncConnection[Any], due: list[tuple[Due, RunInfo]]) -> int:
+        """Create the runs and store the ones after; returns how many DAGs went on."""
+        if not due:
+            return 0
+        refused = await self._refused_of(connection, due)
+        gone_on = [(row, run) for number, (row, run) in enumerate(due, 1) if number not in refused]
+        customs = [row.dag_key for row, _ in gone_on if row.is_custom]
+        if customs:
+            await connection.execute(SQL["ask_custom"], (customs,))
             await connection.execute(SQL["notify_schedule"])
-        else:
-            await self._store(connection, row, _or_none(row, run.interval, row.now))
-        return True
+        following = [(row, _or_none(row, run.interval, row.now)) for row, run in gone_on if not row.is_custom]
+        await self._store(connection, following)
+        return len(gone_on)
 
-    async def _store(self, connection: AsyncConnection[Any], row: Due, run: RunInfo | None) -> None:
-        span = run.interval if run else None
+    async def _refused_of(self, connection: AsyncConnection[Any], due: list[tuple[Due, RunInfo]]) -> set[int]:
+        """Create the runs; returns the numbers (from 1) of those that must not go on."""
+        columns = zip(*(_arguments(row, run) for row, run in due), strict=True)
+        problems = await (
+            await connection.execute(SQL["create_due_runs"], [list(column) for column in columns])
+        ).fetchall()
+        refused = set()
+        for number, code, message in problems:
+            row, run = due[number - 1]
+            if code == DUPLICATE:
+                log.warning("a run for this date exists already", dag_id=row.dag_id, logical_date=run.logical_date)
+            else:
+                self._refuse(row, message)
+                refused.add(number)
+        return refused
+
+    async def _store(self, connection: AsyncConnection[Any], planned: list[tuple[Due, RunInfo | None]]) -> None:
+        if not planned:
+            return
         await connection.execute(
-            SQL["store_next_run"],
-            {
-                "dag_key": row.dag_key,
-                "start": span and span.start,
-                "end": span and span.end,
-                "run_after": run and run.run_after,
-            },
+            SQL["store_next_runs"],
+            (
+                [row.dag_key for row, _ in planned],
+                [run and run.interval.start for _, run in planned],
+                [run and run.interval.end for _, run in planned],
+                [run and run.run_after for _, run in planned],
+            ),
         )
 
     async def _seconds_to_next(self) -> float | None:
@@ -171,9 +180,9 @@ class DueRuns(Service):
             await cursor.execute(SQL[name], arguments)
             return await cursor.fetchall()
 
-    def _refuse(self, row: Due, error: psycopg.Error) -> None:
+    def _refuse(self, row: Due, problem: str) -> None:
         """Leave a DAG alone for a while, so that it cannot hold up the others."""
-        log.error("a due run was refused", dag_id=row.dag_id, error=str(error).strip())
+        log.error("a due run was refused", dag_id=row.dag_id, error=problem)
         self._refused[row.dag_key] = time.monotonic() + REFUSED_PAUSE_SECONDS
 
     def _excluded(self) -> list[int]:
@@ -191,15 +200,10 @@ def _or_none(row: Due, last: DataInterval | None, now: datetime) -> RunInfo | No
         return None
 
 
-def _arguments(row: Due, run: RunInfo) -> dict[str, Any]:
-    return {
-        "dag_id": row.dag_id,
-        "run_id": row.next_run_id or f"scheduled__{_iso(run.run_after)}",
-        "logical_date": run.logical_date,
-        "start": run.interval.start,
-        "end": run.interval.end,
-        "run_after": run.run_after,
-    }
+def _arguments(row: Due, run: RunInfo) -> tuple[Any, ...]:
+    """What `create_due_runs` needs, in its order."""
+    run_id = row.next_run_id or f"scheduled__{_iso(run.run_after)}"
+    return row.dag_id, run_id, run.interval.start, run.interval.end, run.run_after
 
 
 def _iso(moment: datetime) -> str:

@@ -50,38 +50,32 @@ order by d.next_run_after
 limit %(limit)s
 for no key update of d skip locked;
 
--- name: create_scheduled_run
-select * from leoflow_core.create_run(
-    p_dag_id => %(dag_id)s,
-    p_run_id => %(run_id)s,
-    p_run_type => 'scheduled',
-    p_logical_date => %(logical_date)s,
-    p_data_interval_start => %(start)s,
-    p_data_interval_end => %(end)s,
-    p_run_after => %(run_after)s,
-    p_triggered_by => 'timetable'
-);
+-- name: create_due_runs
+select r.item, r.code, r.message
+from leoflow_core.create_due_runs(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[]) as r;
 
--- name: store_next_run
-update leoflow_core.dag
+-- name: store_next_runs
+-- The next runs of DAGs, null where there is none.
+update leoflow_core.dag as d
 set
-    next_logical_date = %(start)s,
-    next_data_interval_start = %(start)s,
-    next_data_interval_end = %(end)s,
-    next_run_after = %(run_after)s,
+    next_logical_date = n.start_at,
+    next_data_interval_start = n.start_at,
+    next_data_interval_end = n.end_at,
+    next_run_after = n.run_after,
     schedule_pending = false
-where dag_key = %(dag_key)s;
+from unnest(%s::int[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[]) as n (dag_key, start_at, end_at, run_after)
+where d.dag_key = n.dag_key;
 
 -- name: notify_schedule
 notify leoflow_schedule;
 
 -- name: ask_custom
--- The next run of a DAG with a custom timetable must be asked for.
+-- The next runs of DAGs with a custom timetable must be asked for.
 update leoflow_core.dag
 set
     next_logical_date = null, next_data_interval_start = null, next_data_interval_end = null, next_run_after = null,
     next_run_id = null, schedule_pending = true, plan_after = clock_timestamp()
-where dag_key = %(dag_key)s;
+where dag_key = any(%s::int[]);
 
 -- name: take_custom
 -- Take DAGs with a custom timetable that must be asked; whoever dies meanwhile loses them when the time is over.

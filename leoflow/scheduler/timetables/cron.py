@@ -46,6 +46,12 @@ def zone(name: str) -> tzinfo:
         ) from error
 
 
+@lru_cache(maxsize=4096)
+def _parsed(expression: str) -> croniter:
+    """A croniter to be set to a moment before each use: parsing costs more than a step."""
+    return croniter(expression, datetime(2024, 1, 1))
+
+
 @dataclass(frozen=True, slots=True)
 class CronSchedule:
     """The moments of one cron expression in one time zone, found from any moment in either direction."""
@@ -54,6 +60,7 @@ class CronSchedule:
     tz: tzinfo
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def parse(cls, expression: str, timezone_name: str) -> "CronSchedule":
         """Check and normalise an expression: five or six fields, or a preset.
 
@@ -91,7 +98,8 @@ class CronSchedule:
 
     def _step(self, current: datetime, method: str) -> datetime:
         naive = current.astimezone(self.tz).replace(tzinfo=None)
-        cron = croniter(self.expression, naive)
+        cron = _parsed(self.expression)
+        cron.set_current(naive, force=True)
         found: datetime = getattr(cron, method)(datetime)
         # Airflow's rule: an expression with hour `*` runs through a repeated hour twice, every other one once.
         if cron.expanded[1] == ["*"]:

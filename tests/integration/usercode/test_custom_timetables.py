@@ -32,7 +32,8 @@ class Lunar(Timetable):
     def generate_run_id(self, *, run_type, run_after, data_interval, **extra):
         return f"lunar__{run_after.int_timestamp}"
 """
-SETTINGS = UserCodeSettings(timetable_seconds=2, timetable_retry_seconds=600)
+SETTINGS = UserCodeSettings(timetable_seconds=30, timetable_retry_seconds=600)
+IMPATIENT = UserCodeSettings(timetable_seconds=5, timetable_retry_seconds=600)
 
 
 class Clockwork:
@@ -152,7 +153,7 @@ class Later(Lunar):
     ("answer", "words"),
     [
         ("raise ValueError('no moon')", "ValueError: no moon"),
-        ("while True: pass", "did not end within 2 s"),
+        ("while True: pass", "did not end within 5 s"),
         (
             "return DagRunInfo.interval(last_automated_data_interval.start, last_automated_data_interval.end)",
             "stand still",
@@ -161,8 +162,9 @@ class Later(Lunar):
     ],
 )
 async def test_one_that_breaks_later_stops_its_dag_alone_until_it_is_mended(
-    harness: Harness, clockwork: Clockwork, answer: str, words: str
+    harness: Harness, usercode: ForkedUserCode, answer: str, words: str
 ) -> None:
+    clockwork = Clockwork(harness, usercode, IMPATIENT)
     dag_id = f"later_{abs(hash(answer)) % 10**8}"
     await harness.register(
         LUNAR + LATER.format(answer=answer) + body(dag_id, "Later()", catchup=True, max_active_runs=3), dag_id
@@ -180,7 +182,8 @@ async def test_one_that_breaks_later_stops_its_dag_alone_until_it_is_mended(
     assert (await state(harness, dag_id))[3] is None
 
 
-async def test_a_hanging_timetable_delays_no_other_dag(harness: Harness, clockwork: Clockwork) -> None:
+async def test_a_hanging_timetable_delays_no_other_dag(harness: Harness, usercode: ForkedUserCode) -> None:
+    clockwork = Clockwork(harness, usercode, IMPATIENT)
     source = LUNAR + LATER.format(answer="time.sleep(600)")
     await harness.register(source + body("hangs", "Later()", catchup=True), "hangs")
     await clockwork.turn(1)
