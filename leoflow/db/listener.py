@@ -82,7 +82,8 @@ class Listener:
         Returns an empty list after the time-out or a bare `wake()`.
         """
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._arrived.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._arrived.wait()
         self._arrived.clear()
         taken, self._pending = self._pending, []
         return taken
@@ -125,7 +126,8 @@ class Listener:
             async for notify in connection.notifies(timeout=_HEALTH_SECONDS):
                 self._push(Notification(notify.channel, notify.payload))
             # Nothing for a while: ask, so that a half-open connection is noticed.
-            await asyncio.wait_for(connection.execute("select 1"), _HEALTH_SECONDS)
+            async with asyncio.timeout(_HEALTH_SECONDS):
+                await connection.execute("select 1")
 
     def _push(self, notification: Notification) -> None:
         if len(self._pending) >= _BACKLOG:

@@ -243,7 +243,8 @@ class _Room:
             for done in await retry_transient(functools.partial(callbacks.take, run_key)):
                 self.watcher.called_back(done)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), CALLBACK_SECONDS)
+                async with asyncio.timeout(CALLBACK_SECONDS):
+                    await ended.wait()
 
 
 @dataclass(slots=True)

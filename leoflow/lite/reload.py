@@ -150,7 +150,8 @@ class Reloader:
                 state.changed.clear()
                 if await self._attempt(state):
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(state.changed.wait(), backoff.pause())
+                        async with asyncio.timeout(backoff.pause()):
+                            await state.changed.wait()
                     state.changed.set()
         finally:
             state.task = None

@@ -57,4 +57,5 @@ class Service(ABC):
         longest = self.poll_seconds * random.uniform(0.8, 1.2)
         seconds = longest if due_in is None else min(max(due_in, SOONEST), longest)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()

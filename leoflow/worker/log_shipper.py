@@ -69,7 +69,8 @@ class LogShipper:
         while True:
             await self._soon.wait()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), _INTERVAL)
+                async with asyncio.timeout(_INTERVAL):
+                    await self._full.wait()
             if not await self._flush_once():
                 await asyncio.sleep(1.0)
 

@@ -199,7 +199,8 @@ class Session:
     async def _drain(self) -> None:
         """Read what is left in the pipes; nothing that still holds them open may delay the outcome."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._outputs_closed.wait(), _DRAIN_SECONDS)
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self._outputs_closed.wait()
 
     def _release(self) -> None:
         for timer in self._timers:

@@ -414,7 +414,8 @@ async def _collect(descriptor: int, limit: int = 64 * 1024) -> str:
 
 async def _wait_or_kill(process: asyncio.subprocess.Process) -> None:
     try:
-        await asyncio.wait_for(process.wait(), 5)
+        async with asyncio.timeout(5):
+            await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
