@@ -47,7 +47,7 @@ COMMANDS = {
     "scheduler": Lazy("leoflow.cli.scheduler", "The scheduler of a cluster.", single=True),
     "worker": Lazy("leoflow.cli.worker", "A worker of a cluster.", single=True),
     "triggerer": Lazy("leoflow.cli.triggerer", "The triggerer of a cluster.", single=True),
-    "db": Lazy("leoflow.cli.db", "The database: migrate, check, downgrade, url, shell, clean, rotate-key."),
+    "db": Lazy("leoflow.cli.db", "The database: schema, clean-up, keys, shell."),
     "sql": Lazy("leoflow.cli.sql", "Read-only SQL on the public views.", single=True),
     "doctor": Lazy("leoflow.cli.doctor", "What is installed, reachable, misconfigured.", single=True),
 }

@@ -53,6 +53,13 @@ class ConnectionBody(StrictBody):
     extra: str | None = None
     team_name: TeamName = None
 
+    @field_validator("host", "login", "schema_", "password")
+    @classmethod
+    def _has_no_nul(cls, text: str | None) -> str | None:
+        if text is not None and "\x00" in text:
+            raise ValueError("The text must not contain the character NUL: nothing it is passed to can take it")
+        return text
+
     @field_validator("extra")
     @classmethod
     def _extra_is_an_object(cls, extra: str | None) -> str | None:

@@ -145,11 +145,11 @@ async def test_asset_schedules_and_outlets(compiled: Compile) -> None:
 
 async def test_a_custom_timetable_is_described_by_its_class(compiled: Compile) -> None:
     source = """
-    from airflow.timetables.base import Timetable
+    from airflow.timetables.base import DataInterval, Timetable
     class EveryFullMoon(Timetable):
         def __init__(self, hour): self.hour = hour
         def serialize(self): return {"hour": self.hour}
-        def infer_manual_data_interval(self, run_after): ...
+        def infer_manual_data_interval(self, run_after): return DataInterval.exact(run_after)
         def next_dagrun_info(self, **_): ...
     d = DAG("d", schedule=EveryFullMoon(3))
     """
