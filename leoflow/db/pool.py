@@ -1,5 +1,6 @@
 """Opens connection pools and single connections the way every process uses them."""
 
+import asyncio
 import os
 from typing import Any
 
@@ -12,6 +13,35 @@ from leoflow.errors import UnreachableError
 
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 """A pool of autocommit connections with tuple rows."""
+
+
+def end_if_cancelled(before: int = 0) -> None:
+    """Raise the cancellation that a library lost: `asyncio.wait_for` does before Python 3.12 when what it waits for
+    comes in the same instant, and psycopg's and procrastinate's pools wait with it.
+
+    Args:
+        before: how often the task had been cancelled when the call began; a task that is ending may still make calls.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+
+
+class _CancellablePool(AsyncConnectionPool[AsyncConnection[TupleRow]]):
+    """Hands no connection to a task that was cancelled while it waited for one."""
+
+    async def getconn(self, timeout: float | None = None) -> AsyncConnection[TupleRow]:
+        """Return a connection, as the pool does."""
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        connection = await super().getconn(timeout)
+        try:
+            end_if_cancelled(before)
+        except asyncio.CancelledError:
+            await self.putconn(connection)
+            raise
+        return connection
+
 
 # A half-open connection is noticed within about half a minute instead of the kernel's two hours.
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
@@ -34,7 +64,7 @@ async def open_pool(
     arguments = _arguments(application_name, connect_timeout, prepared_statements)
     probe = await connect(dsn, application_name=application_name, connect_timeout=connect_timeout)
     await probe.close()
-    pool: Pool = AsyncConnectionPool(
+    pool: Pool = _CancellablePool(
         dsn,
         min_size=min_size,
         max_size=max_size,

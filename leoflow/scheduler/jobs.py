@@ -16,6 +16,7 @@ from procrastinate.connector import Notify
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
 from leoflow.config import LogsSettings, RetentionSettings
+from leoflow.db.pool import end_if_cancelled
 from leoflow.db.queries import load
 from leoflow.scheduler import log_copies
 from leoflow.scheduler.callbacks import CallbackRequest, Callbacks
@@ -161,6 +162,7 @@ async def _retry_stalled_forever(app: App) -> None:
         for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_SECONDS):
             log.warning("putting back a job whose worker vanished", job=job.task_name, job_id=job.id)
             await app.job_manager.retry_job(job)
+        end_if_cancelled()
         await asyncio.sleep(STALLED_AFTER_SECONDS)
 
 
