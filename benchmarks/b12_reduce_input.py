@@ -20,6 +20,7 @@ from leoflow.db import Pool, migrate, open_pool
 from leoflow.db.embedded import EmbeddedPostgres
 from leoflow.engine import ClaimedAttempt, Outcome, XComValue
 from leoflow.execution import xcoms
+from leoflow.execution.access import SecretAccess
 from leoflow.execution.context import AttemptContext, Limits, Store
 from leoflow.worker.frames import encode_frame
 from leoflow.worker.masking import Masker
@@ -59,7 +60,7 @@ async def _measure(options: Options, report: Report) -> None:
 
 
 async def _case(pool: Pool, options: Options, count: int, size: int) -> tuple[list[float], list[float]]:
-    store = CountingStore(pool, SecretBox.load_or_create(options.scratch / "b12"), Limits())
+    store = CountingStore(pool, SecretBox.load_or_create(options.scratch / "b12"), Limits(), SecretAccess())
     value = json.dumps("x" * (size - 2)).encode()
     dag_id = f"reduce_{count}_{size}"
     async with pool.connection() as connection:

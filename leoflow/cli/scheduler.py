@@ -12,6 +12,7 @@ def scheduler() -> None:
     from leoflow.config import Settings
     from leoflow.crypto import SecretBox
     from leoflow.db import Pool
+    from leoflow.execution.access import SecretAccess
     from leoflow.execution.context import Limits, Store
     from leoflow.lite.interpreters import Interpreters
     from leoflow.scheduler.scheduler import Scheduler
@@ -22,7 +23,12 @@ def scheduler() -> None:
         timeout = settings.environments.build_timeout_seconds
         interpreters = Interpreters(settings.home, pool, timeout=timeout, progress=lambda _: None)
         launcher = ForkServerLauncher(interpreters.python_of, settings.home)
-        store = Store(pool, SecretBox.load_or_create(settings.home), Limits())
+        store = Store(
+            pool,
+            SecretBox.load_or_create(settings.home),
+            Limits(settings.worker.xcom_limit_bytes, settings.worker.max_map_length),
+            SecretAccess(settings.secrets),
+        )
         try:
             await Scheduler(pool, dsn, settings, ForkedUserCode(launcher, settings.home, store)).run()
         finally:

@@ -80,14 +80,14 @@ class Store:
         pool: connections.
         secrets: decrypts variables and connections.
         limits: bounds on what attempts may store.
-        access: which connections and variables they may have; every one by default.
+        access: which connections and variables they may have.
     """
 
-    def __init__(self, pool: Pool, secrets: SecretBox, limits: Limits, access: SecretAccess | None = None) -> None:
+    def __init__(self, pool: Pool, secrets: SecretBox, limits: Limits, access: SecretAccess) -> None:
         self.pool = pool
         self.secrets = secrets
         self.limits = limits
-        self.access = access or SecretAccess()
+        self.access = access
 
     async def rows(self, query: str, parameters: Mapping[str, Any], *, binary: bool = False) -> list[TupleRow]:
         """Run a query and return its rows; `binary` halves what many large values cost on their way."""

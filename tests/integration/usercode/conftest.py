@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from leoflow.crypto import SecretBox
+from leoflow.execution.access import SecretAccess
 from leoflow.execution.context import Limits, Store
 from leoflow.worker.launchers.usercode import ForkedUserCode
 from tests.integration.worker.harness import Harness, running
@@ -20,5 +21,5 @@ async def harness(server: Server, template: str, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="module")
 async def usercode(harness: Harness) -> ForkedUserCode:
-    store = Store(harness.pool, SecretBox.load_or_create(harness.home), Limits())
+    store = Store(harness.pool, SecretBox.load_or_create(harness.home), Limits(), SecretAccess())
     return ForkedUserCode(harness.launcher, harness.home, store)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from leoflow.config import LogsSettings, RetentionSettings, SchedulerSettings, UserCodeSettings
+from leoflow.config import LogsSettings, RetentionSettings, SchedulerSettings, SecretsSettings, UserCodeSettings
 from leoflow.crypto import SecretBox
+from leoflow.execution.access import SecretAccess
+from leoflow.execution.context import Limits, Store
 from leoflow.scheduler.callbacks import CallbackRequest, CallbackResult, Callbacks
 from leoflow.scheduler.jobs import Jobs
 from leoflow.scheduler.outbox import Outbox
@@ -63,6 +65,29 @@ with DAG("told", on_success_callback=told, params={"depth": 3}):
     _, [done] = await ended(harness, callbacks, source, "told")
     assert (done.request.name, done.result, done.called) == ("on_success_callback", "success", ("told",))
     assert done.output.splitlines() == ["success told True last success", "DagRunType.MANUAL {'depth': 3} last"]
+
+
+async def test_where_secrets_must_be_declared_callbacks_get_no_others(harness: Harness) -> None:
+    box = SecretBox.load_or_create(harness.home)
+    async with harness.pool.connection() as connection:
+        await connection.execute(
+            "insert into leoflow_core.variable (key, value) values ('undeclared', %s)", (box.encrypt("canary"),)
+        )
+    access = SecretAccess(SecretsSettings(access="declared"))
+    usercode = ForkedUserCode(harness.launcher, harness.home, Store(harness.pool, box, Limits(), access))
+    source = """
+def told(context):
+    print("got", Variable.get("undeclared"))
+
+with DAG("nosy", on_success_callback=told):
+    @task
+    def only(): ...
+    only()
+"""
+    _, [done] = await ended(harness, Callbacks(harness.pool, usercode, UserCodeSettings()), source, "nosy")
+    assert done.result == "failed"
+    assert "got" not in done.output.splitlines()[0]
+    assert "canary" not in done.output
 
 
 async def test_the_dag_is_told_of_failure_with_the_task_that_failed(harness: Harness, callbacks: Callbacks) -> None:

@@ -12,6 +12,7 @@ from leoflow.crypto import SecretBox
 from leoflow.db.pool import Pool
 from leoflow.engine import Outcome, XComValue
 from leoflow.execution import xcoms
+from leoflow.execution.access import SecretAccess
 from leoflow.execution.context import AttemptContext, Limits, Store
 from leoflow.worker.masking import Masker
 from tests.integration.worker.harness import TEST_WORKER, Harness, running
@@ -259,7 +260,7 @@ async def test_the_inputs_of_a_reducer_are_one_read_and_large_ones_bounded_pages
             await engine.finish(connection, worker, [Outcome(one.ref, "success", xcoms=(value,)) for one in claimed])
             trials = trials[len(claimed) :]
         [reducer] = await engine.claim(connection, worker, 1)
-    store = CountingStore(pool, SecretBox.load_or_create(home), Limits())
+    store = CountingStore(pool, SecretBox.load_or_create(home), Limits(), SecretAccess())
     attempt = AttemptContext(reducer, Masker())
     found: dict[str, bytes | None] = {}
     after: int | None = -1
