@@ -6,6 +6,7 @@ home. The token: the setting `token`, that of the login, and for a Lite of this 
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -86,7 +87,16 @@ def running_lite(home: Path) -> str | None:
     from leoflow.lite import lock
 
     owner = lock.read_owner(home) if lock.is_held(home) else None
-    return owner.url if owner and owner.url else None
+    return _resolvable(owner.url) if owner and owner.url else None
+
+
+def _resolvable(url: str) -> str:
+    """The same address in numbers where the machine does not know the name `localhost`: a bare container may not."""
+    try:
+        socket.getaddrinfo("localhost", None)
+    except OSError:
+        return url.replace("//localhost:", "//127.0.0.1:")
+    return url
 
 
 def read_logins(home: Path) -> dict[str, Any]:
