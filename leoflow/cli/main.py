@@ -42,6 +42,7 @@ COMMANDS = {
     "connections": Lazy("leoflow.cli.connections", "Connections: get, set, delete, import, export."),
     "pools": Lazy("leoflow.cli.pools", "Pools: get, set, delete, import, export."),
     "push": Lazy("leoflow.cli.push", "Register dag.json files with a server.", single=True),
+    "deploy": Lazy("leoflow.cli.deploy", "Compile, build, push and register, optionally run.", single=True),
     "auth": Lazy("leoflow.cli.auth", "Sign in, make users and tokens."),
     "server": Lazy("leoflow.cli.server", "The API and UI of a cluster.", single=True),
     "scheduler": Lazy("leoflow.cli.scheduler", "The scheduler of a cluster.", single=True),

@@ -45,6 +45,9 @@ class BuilderName(StrEnum):
 
 
 PathArgument = Annotated[Path, typer.Argument(help="A project, a directory of projects or DAG files, or one .py file.")]
+ImageOption = Annotated[str | None, typer.Option(help="The image tasks run in.")]
+DagVersionOption = Annotated[str | None, typer.Option(help="A label for this version.")]
+BuilderOption = Annotated[BuilderName | None, typer.Option(help="What builds it; default: what is installed.")]
 
 
 @app.command("init", epilog="Example: leoflow init my_dag")
@@ -63,7 +66,7 @@ def validate(path: PathArgument = Path(), output: OutputOption = Output.TABLE) -
     """Check a project without running its tasks: files, settings, DAGs."""
     reports = asyncio.run(_report(path, load_settings(), CompileOptions()))
     _print(_document(reports), output, _COLUMNS)
-    _fail(reports)
+    fail_on_errors(reports)
 
 
 @app.command("compile", epilog="Example: leoflow compile examples/etl_daily -o build")
@@ -72,29 +75,30 @@ def compile_(
     directory: Annotated[
         Path | None, typer.Option("-o", metavar="DIR", help="Where dag.json goes; default: the project.")
     ] = None,
-    image: Annotated[str | None, typer.Option(help="The image tasks run in.")] = None,
-    dag_version: Annotated[str | None, typer.Option(help="A label for this version.")] = None,
+    image: ImageOption = None,
+    dag_version: DagVersionOption = None,
     build_: Annotated[bool, typer.Option("--build", help="Build the image.")] = False,
     push: Annotated[bool, typer.Option("--push", help="Build and push the image.")] = False,
-    builder: Annotated[BuilderName | None, typer.Option(help="What builds it; default: what is installed.")] = None,
+    builder: BuilderOption = None,
     output: Annotated[Output, typer.Option("--output", help="table, json or yaml.", show_choices=False)] = Output.TABLE,
 ) -> None:
     """Write dag.json for each DAG, and build the image with --build or --push."""
     settings = load_settings()
     options = CompileOptions(image=image, dag_version=dag_version)
     program = find_builder(builder) if build_ or push else None
-    reports = asyncio.run(_compile(path, settings, options, program, push=push))
+    reports = asyncio.run(compile_projects(path, settings, options, program, push=push))
     written = {} if _errors(reports) else _write(reports, directory)
     document = _document(reports)
     for dag in document["dags"]:
         dag["path"] = str(written[dag["dag_id"]]) if dag["dag_id"] in written else None
     _print(document, output, (*_COLUMNS, "path"))
-    _fail(reports)
+    fail_on_errors(reports)
 
 
-async def _compile(
+async def compile_projects(
     path: Path, settings: Settings, options: CompileOptions, builder: Builder | None, *, push: bool
 ) -> list[ProjectReport]:
+    """Compile every project of a path; with a builder, build the image of each that has no error, and push it."""
     projects = discover(path)
     if builder is None:
         return await _report(path, settings, options)
@@ -185,7 +189,7 @@ def _errors(reports: Iterable[ProjectReport]) -> list[CompileError]:
     return [error for report in reports for error in report.errors]
 
 
-def _fail(reports: list[ProjectReport]) -> None:
+def fail_on_errors(reports: list[ProjectReport]) -> None:
     """Print every error but the last, which is raised for the caller to print and to exit with."""
     errors = _errors(reports)
     for error in errors[:-1]:

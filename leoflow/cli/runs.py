@@ -53,6 +53,8 @@ def trigger(
 ) -> None:
     """Trigger a run."""
     client = connect(server)
+    if wait:
+        refuse_to_wait_if_paused(client, dag_id)
     body: dict[str, Any] = {
         "logical_date": read_moment(logical_date, "--logical-date"),
         "dag_run_id": run_id,
@@ -63,12 +65,8 @@ def trigger(
     if wait:
         run = wait_for_end(client, run, timeout)
     print_rows([run], output, columns=COLUMNS) if output is Output.TABLE else show(run, output)
-    if wait and run["state"] != "success":
-        raise LeoflowError(
-            f"the run ended as {run['state']}",
-            where=f"{dag_id} {run['dag_run_id']}",
-            hint=f"see `leoflow runs logs {dag_id} '{run['dag_run_id']}'`",
-        )
+    if wait:
+        fail_unless_success(run)
 
 
 @app.command("cancel", epilog="Example: leoflow runs cancel etl_daily manual__2026-01-01T00:00:00+00:00")
@@ -155,6 +153,30 @@ def logs(
 def run_path(dag_id: str, run_id: str) -> str:
     """The path of a run."""
     return api("dags", dag_id, "dagRuns", run_id)
+
+
+def refuse_to_wait_if_paused(client: Client, dag_id: str) -> None:
+    """Runs of a paused DAG stay queued, so a wait for one would have no end.
+
+    Raises:
+        LeoflowError: the DAG is paused.
+    """
+    if client.get(api("dags", dag_id))["is_paused"]:
+        raise LeoflowError(
+            "the DAG is paused, so its runs do not start",
+            where=dag_id,
+            hint=f"run `leoflow dags unpause {dag_id}` first, or leave out --wait",
+        )
+
+
+def fail_unless_success(run: dict[str, Any]) -> None:
+    """End the command with exit code 1 when a run that is over did not succeed."""
+    if run["state"] != "success":
+        raise LeoflowError(
+            f"the run ended as {run['state']}",
+            where=f"{run['dag_id']} {run['dag_run_id']}",
+            hint=f"see `leoflow runs logs {run['dag_id']} '{run['dag_run_id']}'`",
+        )
 
 
 def wait_for_end(client: Client, run: dict[str, Any], timeout: float | None) -> dict[str, Any]:

@@ -10,10 +10,8 @@ def scheduler() -> None:
     """Create due runs, place lost attempts again, time out and clean up; run as many as you like."""
     from leoflow.cli.cluster import run_process
     from leoflow.config import Settings
-    from leoflow.crypto import SecretBox
     from leoflow.db import Pool
-    from leoflow.execution.access import SecretAccess
-    from leoflow.execution.context import Limits, Store
+    from leoflow.execution.context import Store
     from leoflow.lite.interpreters import Interpreters
     from leoflow.scheduler.scheduler import Scheduler
     from leoflow.worker.launchers.process import ForkServerLauncher
@@ -23,12 +21,7 @@ def scheduler() -> None:
         timeout = settings.environments.build_timeout_seconds
         interpreters = Interpreters(settings.home, pool, timeout=timeout, progress=lambda _: None)
         launcher = ForkServerLauncher(interpreters.python_of, settings.home)
-        store = Store(
-            pool,
-            SecretBox.load_or_create(settings.home),
-            Limits(settings.worker.xcom_limit_bytes, settings.worker.max_map_length),
-            SecretAccess(settings.secrets),
-        )
+        store = Store.of(pool, settings)
         try:
             await Scheduler(pool, dsn, settings, ForkedUserCode(launcher, settings.home, store)).run()
         finally:

@@ -27,12 +27,12 @@ import psycopg
 import structlog
 
 from leoflow.db import binaries as programs
+from leoflow.db import data_directory
 from leoflow.db.binaries import Account, Binaries
 from leoflow.db.startup_errors import explain_failure
 from leoflow.errors import LeoflowError
 from leoflow.os_errors import explain_os_error, private_directory
 
-SUPERUSER = "leoflow"
 DATABASE = "leoflow"
 _LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes on Linux, 103 on macOS
 _SOCKET = ".s.PGSQL.5432"
@@ -162,7 +162,8 @@ class EmbeddedPostgres:
         account = programs.account_for(self.data_dir)
         found = programs.find(self.data_dir, account, self._bin_dir)
         if not (self.data_dir / "PG_VERSION").is_file():
-            self._create_data(found, account)
+            durable = self._settings.get("fsync") != "off"
+            data_directory.create(self.data_dir, self._cache_dir, found, account, durable=durable)
         self._clear_leftovers()
         self._check_disk()
         if self.data_dir.stat().st_mode & 0o077:
@@ -172,7 +173,7 @@ class EmbeddedPostgres:
             settings.update(more if found.major >= major else {})
         settings.update(self._settings)
         self._make_socket_dir(account)
-        with _named(self.data_dir, account) as (data, descriptors), self._open_log() as output:
+        with data_directory.named(self.data_dir, account) as (data, descriptors), self._open_log() as output:
             in_data = self._socket_dir == self.data_dir
             settings["unix_socket_directories"] = data if in_data else str(self._socket_dir)
             command = [found.program("postgres"), "-D", data]
@@ -188,7 +189,7 @@ class EmbeddedPostgres:
                 start_new_session=True,
                 check=True,
                 pass_fds=(lock_descriptor, *descriptors),
-                env=_environment(),
+                env=data_directory.environment(),
             )
         log.debug("starting PostgreSQL", version=found.version, source=found.source, data=str(self.data_dir))
 
@@ -239,67 +240,14 @@ class EmbeddedPostgres:
                 "the disk is full", where=str(self.data_dir), hint="free some space and start again; no data was lost"
             )
 
-    # ---- data directory
-
     def _prepare(self) -> Binaries:
         with explain_os_error(self.home):
             private_directory(self.home)
             account = programs.account_for(self.data_dir)
             found = programs.find(self.data_dir, account, self._bin_dir)
             if not (self.data_dir / "PG_VERSION").is_file():
-                self._template(found, account)
+                data_directory.template(self._cache_dir, found, account)
             return found
-
-    def _create_data(self, found: Binaries, account: Account | None) -> None:
-        """Copy the template into place; what stands there already is only replaced when it is empty."""
-        if self.data_dir.exists() and any(self.data_dir.iterdir()):
-            raise LeoflowError(
-                "the data directory is damaged: it holds files but no PG_VERSION",
-                where=str(self.data_dir),
-                hint="restore a backup (`leoflow lite restore`), or move the directory away; nothing was changed",
-            )
-        template = self._template(found, account)
-        with tempfile.TemporaryDirectory(dir=self.home, prefix=".pg-new-") as scratch:
-            fresh = Path(scratch) / "pg"
-            shutil.copytree(template, fresh)
-            _own(fresh, account)
-            if self._settings.get("fsync") != "off":
-                os.sync()
-            fresh.rename(self.data_dir)
-
-    def _template(self, found: Binaries, account: Account | None) -> Path:
-        """A data directory as initdb leaves it, made once per version: copying is four times quicker."""
-        template = self._cache_dir / f"initdb-{found.version}"
-        if (template / "PG_VERSION").is_file():
-            return template
-        self._cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._cache_dir, prefix=".new-") as scratch:
-            fresh = Path(scratch) / "data"
-            fresh.mkdir(mode=0o700)
-            _own(fresh, account)
-            self._initdb(found, account, fresh)
-            with contextlib.suppress(OSError):  # another process was faster: its template is as good
-                fresh.rename(template)
-        return template
-
-    def _initdb(self, found: Binaries, account: Account | None, directory: Path) -> None:
-        with _named(directory, account) as (data, descriptors):
-            done = subprocess.run(
-                [
-                    *(found.program("initdb"), "--no-sync", "--no-instructions", "--no-locale", "--encoding=UTF8"),
-                    *("--auth=trust", f"--username={SUPERUSER}", "-D", data),
-                ],
-                **programs.as_account(account),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                pass_fds=descriptors,
-                env=_environment(),
-            )
-        if done.returncode != 0:
-            raise explain_failure(done.stderr or done.stdout, directory, None)
 
     # ---- stop
 
@@ -336,7 +284,7 @@ class EmbeddedPostgres:
         return self._dsn_of("postgres")
 
     def _dsn_of(self, database: str) -> str:
-        return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._socket_dir))}&port=5432"
+        return f"postgresql://{data_directory.SUPERUSER}@/{database}?host={quote(str(self._socket_dir))}&port=5432"
 
     def _make_socket_dir(self, account: Account | None) -> None:
         """Make the short directory for the socket, where the data directory's path is too long for one."""
@@ -348,7 +296,7 @@ class EmbeddedPostgres:
         if directory.is_symlink() or directory.stat().st_uid not in (os.getuid(), owner):
             raise LeoflowError("the socket directory belongs to someone else", where=str(directory), hint="remove it")
         directory.chmod(0o700)
-        _own(directory, account)
+        data_directory.give(directory, account)
 
     def _try_lock(self) -> int | None:
         """The locked lock file, or None while someone else holds it."""
@@ -378,38 +326,6 @@ class EmbeddedPostgres:
         with self.log_file.open("rb") as written:
             written.seek(self._log_start)
             return written.read(100_000).decode(errors="replace")
-
-
-@contextlib.contextmanager
-def _named(directory: Path, account: Account | None) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """A name of `directory` that `account` can use, and the descriptors its process must inherit for that."""
-    if account is None:
-        yield str(directory), ()
-        return
-    if not Path("/proc/self/fd").is_dir():
-        raise LeoflowError(
-            "/proc is not mounted",
-            hint="mount it (`mount -t proc proc /proc`), or run leoflow as a user instead of root",
-        )
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{descriptor}", (descriptor,)
-    finally:
-        os.close(descriptor)
-
-
-def _own(path: Path, account: Account | None) -> None:
-    if account is None:
-        return
-    for directory, _, names in os.walk(path):
-        for each in (directory, *(os.path.join(directory, name) for name in names)):  # noqa: PTH118
-            os.chown(each, account.uid, account.gid, follow_symlinks=False)
-
-
-def _environment() -> dict[str, str]:
-    """No PG* variables of the user: they would change the server's or initdb's behaviour."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
-    return {**kept, "LC_ALL": "C"}
 
 
 def _is_postgres(pid: int) -> bool:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from leoflow.config import Settings
 from leoflow.crypto import SecretBox
 from leoflow.db import Pool
 from leoflow.engine import ClaimedAttempt, XComValue
@@ -88,6 +89,12 @@ class Store:
         self.secrets = secrets
         self.limits = limits
         self.access = access
+
+    @classmethod
+    def of(cls, pool: Pool, settings: Settings) -> Self:
+        """Return the store of a process with these settings; a home without a key gets one."""
+        limits = Limits(settings.worker.xcom_limit_bytes, settings.worker.max_map_length)
+        return cls(pool, SecretBox.load_or_create(settings.home), limits, SecretAccess(settings.secrets))
 
     async def rows(self, query: str, parameters: Mapping[str, Any], *, binary: bool = False) -> list[TupleRow]:
         """Run a query and return its rows; `binary` halves what many large values cost on their way."""

@@ -2,9 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from leoflow.db import retry_transient
 from leoflow.execution import assets, connections, dag_runs, hitl, task_instances, variables, xcoms
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
+from leoflow.execution.faults import FaultError, refused
 from leoflow.execution.outcomes import TERMINAL
+
+log = structlog.get_logger(__name__)
 
 Operation = Callable[[Store, AttemptContext, Message], Awaitable[Reply]]
 
@@ -48,3 +56,21 @@ OF_TRIGGERS = frozenset({"GetHITLDetailResponse", "UpdateHITLDetail"})
 
 LOCAL = frozenset({"MaskSecret", "ResendLoggingFD", "SetRenderedFields", "SetRenderedMapIndex"}) | TERMINAL
 """Messages the attempt's supervisor answers itself, because they concern its log, its outcome or its memory."""
+
+
+async def perform(operation: Operation, store: Store, context: AttemptContext, message: Message) -> Reply:
+    """Answer one request, again while the database is away for a moment.
+
+    Raises:
+        FaultError: whatever went wrong, in words for the task.
+    """
+    kind = message.get("type")
+    try:
+        return await retry_transient(lambda: operation(store, context, message))
+    except FaultError:
+        raise
+    except (psycopg.Error, PoolTimeout) as error:
+        log.warning("a request failed", request=kind, attempt_id=str(context.claimed.attempt_id), error=str(error))
+        raise refused(f"the database refused {kind}: {error}", 500) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise refused(f"malformed {kind} message: {error!r}") from error

@@ -4,10 +4,8 @@ import socket
 
 from leoflow.compiler import DagLoader, LoadRequest, LoadResult
 from leoflow.config import Settings
-from leoflow.crypto import SecretBox
 from leoflow.db import Pool
-from leoflow.execution.access import SecretAccess
-from leoflow.execution.context import Limits, Store
+from leoflow.execution.context import Store
 from leoflow.execution.usercode import Call, CallAnswer
 from leoflow.lite.interpreters import Interpreters
 from leoflow.worker.launchers.fork_client import ZygoteClient
@@ -26,12 +24,7 @@ class LocalWorker:
         self._dsn = dsn
         self._interpreters = interpreters
         self._launcher = self._new_launcher()
-        self._store = Store(
-            pool,
-            SecretBox.load_or_create(settings.home),
-            Limits(settings.worker.xcom_limit_bytes, settings.worker.max_map_length),
-            SecretAccess(settings.secrets),
-        )
+        self._store = Store.of(pool, settings)
         self.slots = settings.slots or default_slots()
 
     async def run(self) -> None:

@@ -9,16 +9,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import orjson
-import psycopg
 import structlog
-from psycopg_pool import PoolTimeout
 
-from leoflow.db import retry_transient
 from leoflow.engine import Firing
 from leoflow.execution import values
 from leoflow.execution.context import Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
-from leoflow.execution.operations import OPERATIONS
+from leoflow.execution.operations import OPERATIONS, perform
 from leoflow.triggerer.waiting import RunnerKey, Waiting
 from leoflow.worker.frames import FrameChannel
 from leoflow.worker.launchers.fork_client import ZygoteClient
@@ -158,38 +155,28 @@ class Runner:
         self._supervisor.fired(firing)
 
     async def _operate(self, request_id: int, kind: str, message: dict[str, Any]) -> None:
-        waiting = self._waiting.get(message.pop(TRIGGER_FIELD, None) or 0)
-        if waiting is None:
-            self._refuse(request_id, refused(f"{kind} was asked outside of a waiting trigger", 403))
-            return
-        if kind == "MaskSecret":
-            waiting.context.secrecy.add(message.get("value"), message.get("name"))
-            self._answer(request_id, None)
-            return
-        if kind not in OPERATIONS:
-            self._refuse(request_id, refused(f"a trigger cannot ask {kind!r}"))
-            return
         try:
-            reply = await retry_transient(lambda: OPERATIONS[kind](self._store, waiting.context, message))
-            self._answer(request_id, reply)
+            reply = await self._reply(kind, message)
         except FaultError as fault:
             self._refuse(request_id, fault)
-        except (psycopg.Error, PoolTimeout) as error:
-            self._refuse(request_id, refused(f"the database refused {kind}: {error}", 500))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._refuse(request_id, refused(f"malformed {kind} message: {error!r}"))
+        else:
+            if self._channel is not None:
+                self._channel.answer(request_id, reply)
 
-    def _answer(self, request_id: int, body: Reply) -> None:
-        if self._channel is None:
-            return
-        try:
-            self._channel.send([request_id, body])
-        except (TypeError, ValueError, OverflowError) as error:
-            self._refuse(request_id, refused(f"the stored value cannot be sent: {error}", 500))
+    async def _reply(self, kind: str, message: dict[str, Any]) -> Reply:
+        waiting = self._waiting.get(message.pop(TRIGGER_FIELD, None) or 0)
+        if waiting is None:
+            raise refused(f"{kind} was asked outside of a waiting trigger", 403)
+        if kind == "MaskSecret":
+            waiting.context.secrecy.add(message.get("value"), message.get("name"))
+            return None
+        if kind not in OPERATIONS:
+            raise refused(f"a trigger cannot ask {kind!r}")
+        return await perform(OPERATIONS[kind], self._store, waiting.context, message)
 
     def _refuse(self, request_id: int, fault: FaultError) -> None:
         if self._channel is not None:
-            self._channel.send([request_id, fault.body()] if fault.expected else [request_id, None, fault.body()])
+            self._channel.refuse(request_id, fault)
 
     def _on_oversize(self, request_id: int, length: int) -> None:
         self._refuse(request_id, refused(f"the message has {length:,} bytes; the limit is {self._frame_limit:,}", 413))

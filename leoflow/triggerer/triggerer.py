@@ -14,12 +14,10 @@ from psycopg_pool import PoolTimeout
 
 from leoflow import engine
 from leoflow.config import Settings
-from leoflow.crypto import SecretBox
 from leoflow.db import Listener, Pool, retry_transient
 from leoflow.db.retry import is_transient
 from leoflow.engine import ClaimedTrigger, Firing
-from leoflow.execution.access import SecretAccess
-from leoflow.execution.context import AttemptContext, Limits, Store
+from leoflow.execution.context import AttemptContext, Store
 from leoflow.supervision import Backoff
 from leoflow.triggerer.runner import Fork, Runner, failure
 from leoflow.triggerer.waiting import RunnerKey, Waiting
@@ -56,12 +54,7 @@ class Triggerer:
         self._fork = fork
         self._dsn = dsn
         self._queues = queues
-        self._store = Store(
-            pool,
-            SecretBox.load_or_create(settings.home),
-            Limits(settings.worker.xcom_limit_bytes, settings.worker.max_map_length),
-            SecretAccess(settings.secrets),
-        )
+        self._store = Store.of(pool, settings)
         self._waiting: dict[int, Waiting] = {}
         self._runners: dict[RunnerKey, Runner] = {}
         self._tasks: dict[RunnerKey, asyncio.Task[None]] = {}

@@ -3,14 +3,10 @@
 import asyncio
 import socket
 
-import psycopg
-from psycopg_pool import PoolTimeout
-
-from leoflow.db import retry_transient
 from leoflow.engine import ClaimedAttempt
 from leoflow.execution.context import AttemptContext, Message, Store
 from leoflow.execution.faults import FaultError, refused
-from leoflow.execution.operations import OPERATIONS
+from leoflow.execution.operations import OPERATIONS, perform
 from leoflow.worker.frames import FrameChannel
 from leoflow.worker.masking import Masker
 
@@ -46,7 +42,9 @@ class CallSupervisor:
             sock,
             limit=FRAME_LIMIT,
             on_frame=self._on_frame,
-            on_oversize=lambda request_id, _: self._refuse(request_id, refused("the message is too large", 413)),
+            on_oversize=lambda request_id, _: self._channel.refuse(
+                request_id, refused("the message is too large", 413)
+            ),
             on_close=lambda _: None,
         )
 
@@ -59,7 +57,7 @@ class CallSupervisor:
     def _on_frame(self, request_id: int, message: Message) -> None:
         if message.get("type") == "MaskSecret":
             self.masker.add(message.get("value"), message.get("name"))
-            self._channel.send([request_id, None])
+            self._channel.answer(request_id, None)
             return
         task = asyncio.create_task(self._operate(request_id, message))
         self._tasks.add(task)
@@ -69,17 +67,10 @@ class CallSupervisor:
         kind = str(message.get("type"))
         store, context = self._store, self._context
         if store is None or context is None or kind not in ALLOWED:
-            self._refuse(request_id, refused(f"{kind} is not available to this code, which is not part of a task"))
+            fault = refused(f"{kind} is not available to this code, which is not part of a task")
+            self._channel.refuse(request_id, fault)
             return
         try:
-            reply = await retry_transient(lambda: OPERATIONS[kind](store, context, message))
-            self._channel.send([request_id, reply])
+            self._channel.answer(request_id, await perform(OPERATIONS[kind], store, context, message))
         except FaultError as fault:
-            self._refuse(request_id, fault)
-        except (psycopg.Error, PoolTimeout) as error:
-            self._refuse(request_id, refused(f"the database refused {kind}: {error}", 500))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._refuse(request_id, refused(f"malformed {kind} message: {error!r}"))
-
-    def _refuse(self, request_id: int, fault: FaultError) -> None:
-        self._channel.send([request_id, fault.body()] if fault.expected else [request_id, None, fault.body()])
+            self._channel.refuse(request_id, fault)

@@ -15,6 +15,9 @@ from typing import Any
 
 import msgspec
 
+from leoflow.execution.context import Reply
+from leoflow.execution.faults import FaultError, refused
+
 _HEADER = 4
 _READ_SIZE = 256 * 1024
 _HEAD_KEPT = 16
@@ -77,6 +80,17 @@ class FrameChannel:
     def send(self, frame: list[Any], descriptor: int | None = None) -> None:
         """Send one frame, with a descriptor to pass if given (the channel closes its copy afterwards)."""
         self.write(encode_frame(frame), descriptor)
+
+    def answer(self, request_id: int, body: Reply) -> None:
+        """Answer a request; a body that msgpack cannot carry becomes an error."""
+        try:
+            self.send([request_id, body])
+        except (TypeError, ValueError, OverflowError) as error:
+            self.refuse(request_id, refused(f"the stored value cannot be sent to the task: {error}", 500))
+
+    def refuse(self, request_id: int, fault: FaultError) -> None:
+        """Answer a request with an error, in the place where the Task SDK looks for it."""
+        self.send([request_id, fault.body()] if fault.expected else [request_id, None, fault.body()])
 
     def write(self, data: bytes, descriptor: int | None = None) -> None:
         """Send an encoded frame, or the rest of one that was sent in part before the channel was made."""

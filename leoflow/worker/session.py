@@ -19,7 +19,7 @@ from leoflow.execution import task_instances, xcoms
 from leoflow.execution.assets import consumed_events
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
-from leoflow.execution.operations import OF_TRIGGERS, OPERATIONS, Operation
+from leoflow.execution.operations import OF_TRIGGERS, OPERATIONS, Operation, perform
 from leoflow.execution.outcomes import TERMINAL, Outcome, outcome_of, storable
 from leoflow.execution.task_instances import Rendered
 from leoflow.runtime.sdk_adapter import REDUCE_INPUTS, XCOM_WINDOW
@@ -288,9 +288,9 @@ class Session:
             elif kind == REDUCE_INPUTS:
                 self._spawn(self._answer_reduce_inputs(request_id, message.get("after")))
             elif kind == XCOM_WINDOW:
-                self._spawn(self._operate(request_id, kind, message, xcoms.get_window))
+                self._spawn(self._operate(request_id, message, xcoms.get_window))
             elif kind in OPERATIONS and kind not in OF_TRIGGERS:
-                self._spawn(self._operate(request_id, kind, message, OPERATIONS[kind]))
+                self._spawn(self._operate(request_id, message, OPERATIONS[kind]))
             else:
                 raise refused(f"Leoflow does not know the message {kind!r} of this Task SDK")
         except FaultError as fault:
@@ -301,20 +301,14 @@ class Session:
     def _may_hold(self, message: Message) -> bool:
         return self._report is None and self.attempt.is_own(message)
 
-    async def _operate(self, request_id: int, kind: str, message: Message, operation: Operation) -> None:
+    async def _operate(self, request_id: int, message: Message, operation: Operation) -> None:
         try:
-            reply = await retry_transient(lambda: operation(self._store, self.attempt, message))
-            self._answer(request_id, reply)
+            self._answer(request_id, await perform(operation, self._store, self.attempt, message))
         except FaultError as fault:
             if fault.note is not None:
                 self._read_what_is_there()
                 self.lines.note(fault.note)
             self._refuse(request_id, fault)
-        except (psycopg.Error, PoolTimeout) as error:
-            log.warning("an attempt's request failed", request=kind, attempt_id=self.attempt_id, error=str(error))
-            self._refuse(request_id, refused(f"the database refused {kind}: {error}", 500))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._refuse(request_id, refused(f"malformed {kind} message: {error!r}"))
 
     async def _answer_reduce_inputs(self, request_id: int, after: int | None) -> None:
         """Send the inputs, or the rest of them; none when they cannot be read, and the task asks one by one."""
@@ -377,16 +371,12 @@ class Session:
             self._channel.send([request_id, {"type": "SentFDs", "fds": [write]}], write)
 
     def _answer(self, request_id: int, body: Reply) -> None:
-        if self._channel is None:
-            return
-        try:
-            self._channel.send([request_id, body])
-        except (TypeError, ValueError, OverflowError) as error:
-            self._refuse(request_id, refused(f"the stored value cannot be sent to the task: {error}", 500))
+        if self._channel is not None:
+            self._channel.answer(request_id, body)
 
     def _refuse(self, request_id: int, fault: FaultError) -> None:
         if self._channel is not None:
-            self._channel.send([request_id, fault.body()] if fault.expected else [request_id, None, fault.body()])
+            self._channel.refuse(request_id, fault)
 
     def _on_oversize(self, request_id: int, length: int) -> None:
         limit = self._settings.frame_limit_bytes

@@ -16,11 +16,9 @@ from psycopg_pool import PoolTimeout
 
 from leoflow import engine
 from leoflow.config import Settings
-from leoflow.crypto import SecretBox
 from leoflow.db import Listener, Pool
 from leoflow.engine import ClaimedAttempt
-from leoflow.execution.access import SecretAccess
-from leoflow.execution.context import AttemptContext, Limits, Store
+from leoflow.execution.context import AttemptContext, Store
 from leoflow.worker.finisher import Finisher
 from leoflow.worker.launchers.base import Launcher
 from leoflow.worker.log_shipper import LogShipper
@@ -59,12 +57,7 @@ class Worker:
         self._dsn = dsn
         self._queues = queues
         self._slots = settings.slots or default_slots()
-        self._store = Store(
-            pool,
-            SecretBox.load_or_create(settings.home),
-            Limits(settings.worker.xcom_limit_bytes, settings.worker.max_map_length),
-            SecretAccess(settings.secrets),
-        )
+        self._store = Store.of(pool, settings)
         self._task_settings = TaskSettingsCache(self._store)
         self._sessions: dict[str, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()

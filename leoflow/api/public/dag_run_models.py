@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from leoflow.api.public.criteria import Moment, Number
+from leoflow.api.public.batch_body import BatchBody
+from leoflow.api.public.criteria import Moment
 from leoflow.api.public.shapes import DagRunState, DagRunType, DagVersionResponse, Note, StrictBody
 
 # Airflow's default `allowed_run_id_pattern`.
@@ -87,32 +88,8 @@ class DAGRunClearBody(StrictBody):
     run_on_latest_version: bool = False
 
 
-class DAGRunsBatchBody(StrictBody):
+class DAGRunsBatchBody(BatchBody):
     """Filters and paging of a batch listing."""
 
-    order_by: str | None = None
-    page_offset: int = Field(0, ge=0, lt=2**63)
-    page_limit: int = Field(100, ge=0)
-    dag_ids: list[str] | None = None
     states: list[DagRunState | None] | None = None
-    run_after_gte: Moment | None = None
-    run_after_gt: Moment | None = None
-    run_after_lte: Moment | None = None
-    run_after_lt: Moment | None = None
-    logical_date_gte: Moment | None = None
-    logical_date_gt: Moment | None = None
-    logical_date_lte: Moment | None = None
-    logical_date_lt: Moment | None = None
-    start_date_gte: Moment | None = None
-    start_date_gt: Moment | None = None
-    start_date_lte: Moment | None = None
-    start_date_lt: Moment | None = None
-    end_date_gte: Moment | None = None
-    end_date_gt: Moment | None = None
-    end_date_lte: Moment | None = None
-    end_date_lt: Moment | None = None
-    duration_gte: Number | None = None
-    duration_gt: Number | None = None
-    duration_lte: Number | None = None
-    duration_lt: Number | None = None
     conf_contains: str | None = None

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
-from leoflow.api.public.criteria import Moment, Number, Small
+from leoflow.api.public.batch_body import BatchBody
+from leoflow.api.public.criteria import Moment, Small
 from leoflow.api.public.shapes import DagVersionResponse, Note, StrictBody, TaskInstanceState
 
 
@@ -166,36 +167,12 @@ class ClearTaskInstancesBody(StrictBody):
         return self
 
 
-class TaskInstancesBatchBody(StrictBody):
+class TaskInstancesBatchBody(BatchBody):
     """Filters and paging of a batch listing."""
 
-    dag_ids: list[str] | None = None
     dag_run_ids: list[str] | None = None
     task_ids: list[str] | None = None
     state: list[TaskInstanceState | None] | None = None
-    run_after_gte: Moment | None = None
-    run_after_gt: Moment | None = None
-    run_after_lte: Moment | None = None
-    run_after_lt: Moment | None = None
-    logical_date_gte: Moment | None = None
-    logical_date_gt: Moment | None = None
-    logical_date_lte: Moment | None = None
-    logical_date_lt: Moment | None = None
-    start_date_gte: Moment | None = None
-    start_date_gt: Moment | None = None
-    start_date_lte: Moment | None = None
-    start_date_lt: Moment | None = None
-    end_date_gte: Moment | None = None
-    end_date_gt: Moment | None = None
-    end_date_lte: Moment | None = None
-    end_date_lt: Moment | None = None
-    duration_gte: Number | None = None
-    duration_gt: Number | None = None
-    duration_lte: Number | None = None
-    duration_lt: Number | None = None
     pool: list[str] | None = None
     queue: list[str] | None = None
     executor: list[str] | None = None
-    page_offset: int = Field(0, ge=0, lt=2**63)
-    page_limit: int = Field(100, ge=0)
-    order_by: str | None = None

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+import os
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -226,3 +227,36 @@ async def test_a_compiled_dag_is_pushed(shell: Shell, stage: Stage, tmp_path: Pa
     assert (await shell.json("push", str(file)))[0]["result"] == "unchanged"
     file.write_text("{}")
     await shell.error("push", str(file), code=2)
+
+
+@pytest.fixture
+def builder_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `podman` on the PATH that notes what it is asked for; it fails to push images named `broken`."""
+    script = tmp_path / "bin" / "podman"
+    script.parent.mkdir()
+    script.write_text(
+        f'#!/bin/sh\necho "$1" >> {tmp_path}/calls\ncase "$*" in "push "*broken*) echo denied; exit 1;; esac\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    return tmp_path / "calls"
+
+
+async def test_a_project_is_deployed_and_run(shell: Shell, stage: Stage, tmp_path: Path, builder_log: Path) -> None:
+    project = str(tmp_path / "shop")
+    await shell.run("init", project)
+    deploy = ("deploy", project, "--builder", "podman", "--image")
+
+    await shell.error(*deploy, "reg.example/broken:1", code=1)
+    assert "denied" in shell.err
+    assert "shop" not in [dag["dag_id"] for dag in await shell.json("dags", "list")], "registered without its image"
+
+    assert "unpause" in (await shell.error(*deploy, "reg.example/shop:1", "--trigger", "--wait", code=1))[-1]
+    assert builder_log.read_text().split() == ["build", "push"] * 2
+    await shell.error(*deploy, "reg.example/shop:1", "--wait", code=2)
+
+    outcome = asyncio.create_task(shell.json(*deploy, "reg.example/shop:1", "--unpause", "--trigger", "--wait"))
+    worker = asyncio.create_task(working(stage))
+    (row,) = await outcome
+    worker.cancel()
+    assert (row["dag_id"], row["result"], row["state"]) == ("shop", "unchanged", "success")
