@@ -122,12 +122,20 @@ class Listener:
             delay = min(delay * 2, 2.0)
 
     async def _collect(self, connection: AsyncConnection) -> None:
+        await self._take(connection, timeout=0)
         while True:
-            async for notify in connection.notifies(timeout=_HEALTH_SECONDS):
-                self._push(Notification(notify.channel, notify.payload))
+            if await _is_readable(connection, _HEALTH_SECONDS):
+                await self._take(connection, timeout=1)
+                continue
             # Nothing for a while: ask, so that a half-open connection is noticed.
             async with asyncio.timeout(_HEALTH_SECONDS):
                 await connection.execute("select 1")
+            await self._take(connection, timeout=0)
+
+    async def _take(self, connection: AsyncConnection, timeout: float) -> None:
+        """Take what has arrived; `timeout` bounds the wait for the rest of a notification of which a part is there."""
+        async for notify in connection.notifies(timeout=timeout, stop_after=1):
+            self._push(Notification(notify.channel, notify.payload))
 
     def _push(self, notification: Notification) -> None:
         if len(self._pending) >= _BACKLOG:
@@ -139,3 +147,18 @@ class Listener:
     def _push_all_channels(self) -> None:
         self._pending.extend(Notification(channel, "") for channel in self._channels)
         self._arrived.set()
+
+
+async def _is_readable(connection: AsyncConnection, seconds: float) -> bool:
+    """Wait until the server has sent something. psycopg's own wait would wake up ten times a second meanwhile."""
+    loop, descriptor = asyncio.get_running_loop(), connection.fileno()
+    readable = asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        async with asyncio.timeout(seconds):
+            await readable.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+    return True

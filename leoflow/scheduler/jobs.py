@@ -13,11 +13,13 @@ import psycopg
 import structlog
 from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 from procrastinate.connector import Notify
-from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.exceptions import AlreadyEnqueued
 
 from leoflow.config import LogsSettings, RetentionSettings
+from leoflow.db.listener import Listener
 from leoflow.db.pool import end_if_cancelled
 from leoflow.db.queries import load
+from leoflow.errors import UnreachableError
 from leoflow.scheduler import log_copies
 from leoflow.scheduler.callbacks import CallbackRequest, Callbacks
 from leoflow.supervision import Backoff, log_failure
@@ -32,19 +34,30 @@ CALLBACK_TRIES = 5
 COPY_LOGS = "* * * * * */15"
 """Every 15 seconds: the sixth field is seconds."""
 
+MISSED_SOME = '{"type": "job_inserted"}'
+"""What procrastinate is told when a connection was lost: look for jobs."""
+
 log = structlog.get_logger(__name__)
 
 
 class Connector(PsycopgConnector):
-    """procrastinate's connector, listening again after every lost connection."""
+    """procrastinate's connector, listening again after every lost connection and idle while nothing comes."""
+
+    def __init__(self, dsn: str, **pool: Any) -> None:
+        super().__init__(conninfo=dsn, **pool)
+        self._dsn = dsn
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         """Listen until cancelled."""
         backoff, wanted = Backoff(), list(channels)
         while True:
             try:
-                await super().listen_notify(on_notification, wanted)
-            except (ConnectorException, psycopg.Error, OSError) as error:
+                async with Listener(self._dsn, wanted, application_name="leoflow-jobs-listen") as listener:
+                    while True:
+                        for notification in await listener.wait():
+                            payload = notification.payload or MISSED_SOME
+                            await on_notification(channel=notification.channel, payload=payload)
+            except UnreachableError as error:
                 log_failure("background jobs: listener", error)
             await asyncio.sleep(backoff.pause())
 
@@ -85,7 +98,7 @@ class Jobs:
 
     def _app(self) -> App:
         connector = Connector(
-            conninfo=self._dsn,
+            self._dsn,
             min_size=1,
             max_size=3,
             kwargs={"options": "-c search_path=procrastinate", "application_name": "leoflow-jobs"},
