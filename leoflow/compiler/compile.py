@@ -214,10 +214,8 @@ def _remarks_on_schedule(spec: DagSpec) -> Iterator[str]:
     kind = schedule.get("type")
     if kind == "partitioned_assets":
         yield "schedule: events of partitioned assets do not start runs yet; the API and people do"
-    elif kind == "cron_partition" or "relativedelta" in schedule:
+    elif kind == "cron_partition":
         yield "schedule: this timetable cannot be computed yet; runs are started by the API and by people only"
-    if "interval_relativedelta" in schedule:
-        yield "schedule: a data interval of calendar steps cannot be computed yet; runs get an empty one"
     for alert in spec.deadlines:
         reference = alert["reference"].get("reference_type")
         if reference not in DEADLINE_REFERENCES:

@@ -9,6 +9,8 @@ from psycopg.rows import TupleRow
 
 from leoflow import engine
 from leoflow.db import queries
+from leoflow.errors import LeoflowError
+from leoflow.execution import manual_runs
 from leoflow.execution.assets import consumed_events
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, not_found, refused
@@ -92,20 +94,23 @@ async def trigger_dag_run(store: Store, attempt: AttemptContext, message: Messag
     Raises:
         FaultError: DAGRUN_ALREADY_EXISTS, no such DAG, or invalid.
     """
+    wanted = manual_runs.ManualRun(run_id=message["run_id"], logical_date=_moment(message.get("logical_date")))
     try:
+        planned = await manual_runs.plan(store.pool.connection, message["dag_id"], wanted, infers_from_now=True)
         async with store.pool.connection() as connection:
             await engine.create_run(
                 connection,
                 message["dag_id"],
-                run_id=message["run_id"],
-                run_type="manual",
-                logical_date=message.get("logical_date"),
                 conf=message.get("conf") or {},
                 triggered_by="operator",
                 user=attempt.claimed.triggering_user_name,
                 note=message.get("note"),
+                partition_key=message.get("partition_key"),
+                **planned.arguments(),
             )
             await engine.wake_workers(connection)
+    except LeoflowError as error:
+        raise refused(f"{error}; {error.hint}") from error
     except psycopg.Error as error:
         if error.sqlstate == "LF409" and message.get("reset_dag_run"):
             return await clear_dag_run(store, attempt, message)
@@ -160,6 +165,11 @@ async def get_reschedule_start(_store: Store, attempt: AttemptContext, _message:
     claimed = attempt.claimed
     first: dt.datetime | None = claimed.first_start_date if claimed.reschedule_count else None
     return {"type": "TaskRescheduleStartDate", "start_date": first}
+
+
+def _moment(value: dt.datetime | str | None) -> dt.datetime | None:
+    """A date of a message: text over the local socket, read already over HTTP."""
+    return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def _run(message: Message) -> Mapping[str, Any]:

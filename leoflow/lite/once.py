@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
-from psycopg.types.json import Jsonb
 
 from leoflow import engine
 from leoflow.compiler import CompiledDag, CompileError, Project, discover, report_project
@@ -21,6 +20,7 @@ from leoflow.db import Pool, retry_transient
 from leoflow.db.embedded import EmbeddedPostgres
 from leoflow.db.queries import load
 from leoflow.errors import ExitCode, LeoflowError
+from leoflow.execution import manual_runs
 from leoflow.lite.data import database
 from leoflow.lite.interpreters import Interpreters
 from leoflow.lite.local_worker import LocalWorker
@@ -167,7 +167,7 @@ class _Room:
             "worker": self.worker.run,
             "triggerer": lambda: Triggerer(self.pool, here, self.worker.fork_trigger_runner, dsn=self.dsn).run(),
         }
-        parts |= {service.name: service.run for service in timers_only(self.pool, self.settings)}
+        parts |= {service.name: service.run for service in timers_only(self.pool, self.settings, self.worker)}
         async with running(parts):
             yield
 
@@ -206,13 +206,14 @@ class _Room:
             await engine.set_paused(connection, dag.spec.dag_id, False)
 
     async def _create(self, dag_id: str, request: Request) -> tuple[int, str]:
-        conf = Jsonb(request.conf) if request.conf is not None else None
+        wanted = manual_runs.ManualRun(logical_date=request.logical_date)
+        planned = await manual_runs.plan(self.pool.connection, dag_id, wanted)
         async with self.pool.connection() as connection, in_users_words():
-            arguments = {"dag_id": dag_id, "logical_date": request.logical_date, "conf": conf}
-            row = await (await connection.execute(SQL["create_run"], arguments)).fetchone()
+            run = await engine.create_run(
+                connection, dag_id, conf=request.conf, triggered_by="cli", **planned.arguments()
+            )
             await engine.wake_workers(connection)
-        assert row is not None
-        return int(row[0]), str(row[1])
+        return run.run_key, run.run_id
 
     async def _follow(self, dag_id: str, run_key: int, run_id: str, timeout: float | None) -> Result:
         deadline = None if timeout is None else time.monotonic() + timeout

@@ -18,12 +18,14 @@ from leoflow.db import Pool, retry_transient
 from leoflow.db.queries import load
 from leoflow.errors import LeoflowError
 from leoflow.scheduler.service import Service
-from leoflow.scheduler.timetables import DataInterval, Restriction, RunInfo, timetable_of
+from leoflow.timetables import DataInterval, Restriction, RunInfo, timetable_of
 
 SQL = load("scheduler")
 DUPLICATE = "LF409"
 BLOCKED_POLL_SECONDS = 1.0
 REFUSED_PAUSE_SECONDS = 60.0
+SCHEDULE_ERRORS = (LeoflowError, OverflowError, ValueError, KeyError)
+"""What a schedule may raise that is malformed, stands still, or leaves the calendar."""
 
 log = structlog.get_logger(__name__)
 
@@ -74,10 +76,13 @@ class Due:
         if self.catchup or self.is_custom:
             return stored
         restriction = Restriction(self.start_date, self.end_date, catchup=True)
-        following = timetable_of(self.schedule).next_run(stored.interval, restriction, self.now)
-        if following is None or following.run_after > self.now:
-            return stored
-        return self.after(self.last, self.now)
+        try:
+            following = timetable_of(self.schedule).next_run(stored.interval, restriction, self.now)
+            if following is None or following.run_after > self.now:
+                return stored
+            return self.after(self.last, self.now)
+        except SCHEDULE_ERRORS:
+            return stored  # nothing follows it: see `_or_none`
 
 
 class DueRuns(Service):
@@ -195,7 +200,7 @@ def _or_none(row: Due, last: DataInterval | None, now: datetime) -> RunInfo | No
     """The next run, or None with a log line when the schedule cannot be computed."""
     try:
         return row.after(last, now)
-    except (LeoflowError, OverflowError, ValueError, KeyError) as error:
+    except SCHEDULE_ERRORS as error:
         log.error("this schedule cannot be computed, the DAG runs only by hand", dag_id=row.dag_id, error=str(error))
         return None
 

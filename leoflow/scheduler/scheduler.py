@@ -17,6 +17,7 @@ from leoflow.scheduler.jobs import Jobs
 from leoflow.scheduler.outbox import Deadlines, Outbox
 from leoflow.scheduler.service import Service
 from leoflow.scheduler.timers import Archiver, Reaper, RunTimeouts, Timers, Watermark
+from leoflow.scheduler.timetable_questions import TimetableQuestions
 from leoflow.supervision import keep_running, running
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ class Scheduler:
             DueRuns(pool, own),
             AssetRuns(pool, own),
             CustomTimetables(pool, own, settings.usercode, usercode),
+            TimetableQuestions(pool, settings.usercode, usercode),
             Timers(pool, own),
             Reaper(pool, own),
             RunTimeouts(pool, own),
@@ -82,10 +84,18 @@ class Scheduler:
                 service.wake()
 
 
-def timers_only(pool: Pool, settings: Settings) -> list[Service]:
-    """What a single run needs of the scheduler: retry times, lost leases, time-outs; no due runs of other DAGs."""
+def timers_only(pool: Pool, settings: Settings, usercode: UserCode) -> list[Service]:
+    """What a single run needs of the scheduler: retry times, lost leases, time-outs, the timetables of runs by hand.
+
+    There are no due runs of other DAGs.
+    """
     own = settings.scheduler
-    return [Timers(pool, own), Reaper(pool, own), RunTimeouts(pool, own)]
+    return [
+        Timers(pool, own),
+        Reaper(pool, own),
+        RunTimeouts(pool, own),
+        TimetableQuestions(pool, settings.usercode, usercode),
+    ]
 
 
 async def retire_earlier_workers(pool: Pool) -> None:

@@ -1,5 +1,5 @@
--- Creates a run with all its task instances. It starts at once when its DAG is not paused and max_active_runs leaves
--- room; otherwise it is queued and `claim` or `promote_due` starts it later.
+-- Creates a run with all its task instances. It starts at once when p_run_after has come, its DAG is not paused and
+-- max_active_runs leaves room; otherwise it is queued and `claim` or `promote_due` starts it later.
 -- Raises LF404 (unknown DAG), LF409 (run id or logical date taken), LF422 (invalid).
 -- Locks: a transaction-level advisory lock on the DAG, tried and never waited for. Safe inside the caller's own
 -- transaction, also one that holds the DAG's row. After the commit call wake_workers().
@@ -26,7 +26,7 @@ declare
     v_now timestamptz := clock_timestamp();
     v_dag leoflow_core.dag;
     v_version leoflow_core.dag_version;
-    v_run_after timestamptz := coalesce(p_run_after, p_logical_date, v_now);
+    v_run_after timestamptz := coalesce(p_run_after, v_now);
     v_starts boolean;
     v_counted int;
     v_instances int;
@@ -64,11 +64,11 @@ begin
     select v.* into strict v_version from leoflow_core.dag_version as v
     where v.version_key = coalesce(p_version_key, v_dag.current_version_key) and v.dag_key = v_dag.dag_key;
 
-    v_starts := not v_dag.is_paused
+    v_starts := not v_dag.is_paused and v_run_after <= clock_timestamp()
         and pg_try_advisory_xact_lock(leoflow_core.lock_class('start_runs'), v_dag.dag_key)
         and not exists (
             select from leoflow_core.dag_run as r
-            where r.dag_key = v_dag.dag_key and r.state = 'queued' and r.backfill_key is null
+            where r.dag_key = v_dag.dag_key and r.state = 'queued' and r.backfill_key is null and r.run_after <= v_now
         )
         and (
             select count(*) from (

@@ -42,7 +42,13 @@ comment on function leoflow_core.promote_due(int) is 'Makes instances whose time
 
 -- When promote_due has work next; null when nothing waits for a time. Locks: none. Callers: scheduler.
 create or replace function leoflow_core.next_due() returns timestamptz language sql stable as $$
-    select min(t.due_at) from leoflow_core.task_instance as t where t.due_at is not null
+    select least(
+        (select min(t.due_at) from leoflow_core.task_instance as t where t.due_at is not null),
+        (
+            select min(r.run_after) from leoflow_core.dag_run as r
+            where r.state = 'queued' and r.backfill_key is null and r.run_after > clock_timestamp()
+        )
+    )
 $$;
 comment on function leoflow_core.next_due() is 'When promote_due has work next.';
 

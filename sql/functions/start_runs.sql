@@ -1,6 +1,6 @@
--- Starts queued runs of DAGs that are not paused, oldest first, as far as max_active_runs allows; runs of a backfill as
--- far as the backfill's own max_active_runs allows and while it is not paused, in its order (Airflow counts the two
--- apart, models/dagrun.py). Returns how many.
+-- Starts queued runs whose run_after has come, of DAGs that are not paused, oldest first, as far as max_active_runs
+-- allows; runs of a backfill as far as the backfill's own max_active_runs allows and while it is not paused, in its order
+-- (Airflow counts the two apart, models/dagrun.py). Returns how many.
 -- Locks: per DAG a transaction-level advisory lock, tried and never waited for (whoever holds it starts them); the
 -- runs' instances in key order; a backfill's row where a run without tasks ends at once. Callers: claim, promote_due.
 create or replace function leoflow_core.start_runs(p_limit int default 100) returns int language plpgsql as $$
@@ -73,7 +73,7 @@ begin
     from leoflow_core.dag as d where d.dag_key = p_dag_key;
     v_runs := array(
         select r.run_key from leoflow_core.dag_run as r
-        where r.dag_key = p_dag_key and r.state = 'queued' and r.backfill_key is null
+        where r.dag_key = p_dag_key and r.state = 'queued' and r.backfill_key is null and r.run_after <= clock_timestamp()
         order by r.run_key limit greatest(v_room, 0)
     );
     for v_backfill in

@@ -15,7 +15,8 @@ select leoflow_core.check_backfill(
 -- name: dag
 -- What finding the dates of a DAG's schedule needs.
 select
-    d.schedule, v.spec -> 'params' as params, clock_timestamp() as now,
+    d.schedule, leoflow_core.is_custom(d.schedule) as is_custom, v.version_key, v.spec -> 'params' as params,
+    clock_timestamp() as now,
     leoflow_core.setting('max_backfill_runs')::int as most
 from leoflow_core.dag d
 join leoflow_core.dag_version v on v.version_key = d.current_version_key

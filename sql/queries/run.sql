@@ -1,15 +1,5 @@
 -- Statements of `leoflow run`.
 
--- name: create_run
-select r.run_key, r.run_id
-from leoflow_core.create_run(
-    p_dag_id => %(dag_id)s,
-    p_run_type => 'manual',
-    p_logical_date => %(logical_date)s,
-    p_conf => %(conf)s,
-    p_triggered_by => 'cli'
-) as r;
-
 -- name: run_state
 select r.state::text, extract(epoch from coalesce(r.end_date, clock_timestamp()) - coalesce(r.start_date, r.queued_at))
 from leoflow_core.dag_run as r

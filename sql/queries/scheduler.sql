@@ -161,9 +161,7 @@ where w.reaped_at is null;
 select leoflow_core.promote_due(%s::int);
 
 -- name: seconds_to_next_timer
-select extract(epoch from min(i.due_at) - clock_timestamp())
-from leoflow_core.task_instance as i
-where i.due_at is not null;
+select extract(epoch from leoflow_core.next_due() - clock_timestamp());
 
 -- name: reap
 select leoflow_core.reap(%s::int);

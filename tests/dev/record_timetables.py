@@ -13,6 +13,8 @@ from pathlib import Path
 from unittest import mock
 
 import pendulum
+from airflow.serialization.decoders import decode_relativedelta
+from airflow.serialization.encoders import encode_relativedelta
 from airflow.timetables import interval, trigger
 from airflow.timetables.base import DataInterval, TimeRestriction
 from airflow.timetables.events import EventsTimetable
@@ -57,17 +59,29 @@ def timetable(schedule):
         return CronTriggerTimetable(
             schedule["expression"],
             timezone=parse_zone(zone),
-            interval=timedelta(seconds=schedule.get("interval_seconds", 0)),
+            interval=step(schedule, "interval_"),
             run_immediately=schedule.get("run_immediately", False),
         )
     if kind == "multiple_cron":
-        return MultipleCronTriggerTimetable(*schedule["expressions"], timezone=parse_zone(zone))
+        return MultipleCronTriggerTimetable(
+            *schedule["expressions"], timezone=parse_zone(zone), interval=step(schedule, "interval_")
+        )
     if kind == "delta":
-        delta = timedelta(seconds=schedule["seconds"])
-        return DeltaDataIntervalTimetable(delta) if schedule.get("data_interval") else DeltaTriggerTimetable(delta)
+        delta = step(schedule)
+        if schedule.get("data_interval"):
+            return DeltaDataIntervalTimetable(delta)
+        return DeltaTriggerTimetable(delta, interval=step(schedule, "interval_"))
     if kind == "events":
-        return EventsTimetable([pendulum.parse(each) for each in schedule["events"]])
+        events = [pendulum.parse(each) for each in schedule["events"]]
+        return EventsTimetable(events, restrict_to_events=schedule.get("restrict_to_events", False))
     return {"once": OnceTimetable, "continuous": ContinuousTimetable}[kind]()
+
+
+def step(schedule, prefix=""):
+    parts = schedule.get(f"{prefix}relativedelta")
+    if parts is not None:
+        return decode_relativedelta(parts)
+    return timedelta(seconds=schedule.get(f"{prefix}seconds") or 0)
 
 
 def parse_zone(name):
@@ -170,9 +184,58 @@ def other_cases():
         yield case(schedule, now, earliest, latest, catchup)
 
 
+CALENDAR_STEPS = [
+    *({"months": 1}, {"years": 1}, {"months": 1, "day": 31}, {"months": 3, "days": -1}, {"days": 10, "hours": 36}),
+    *({"months": 1, "day": 31, "weekday": [4, -1]}, {"days": 1, "weekday": [0, 1]}, {"days": 1, "weekday": [2]}),
+    *({"months": 1, "day": 1, "hour": 6, "minute": 30}, {"days": 1.5}, {"weeks": 2}, {"minutes": 90}),
+    *({"years": 1, "month": 9, "day": 16, "leapdays": -1}, {"years": 4, "month": 2, "day": 29}),
+]
+
+
+def calendar_cases():
+    """`relativedelta` as a schedule and as the interval of others."""
+    schedules = [
+        *(
+            {"type": "delta", "seconds": None, "relativedelta": plain(parts), "data_interval": interval_kind}
+            for parts in CALENDAR_STEPS
+            for interval_kind in (False, True)
+        ),
+        {"type": "delta", "seconds": 86400.0, "data_interval": False, "interval_relativedelta": {"months": 1}},
+        {
+            **{"type": "delta", "seconds": None, "relativedelta": {"months": 1}, "data_interval": False},
+            **{"interval_seconds": None, "interval_relativedelta": {"months": 1}},
+        },
+        {
+            "type": "cron",
+            "expression": "0 6 1 * *",
+            "timezone": "Europe/Berlin",
+            "interval_relativedelta": {"months": 1},
+        },
+        {
+            **{"type": "multiple_cron", "expressions": ["0 6 31 * *", "0 7 1 * *"], "timezone": "UTC"},
+            "interval_relativedelta": {"months": 1, "day": 31},
+        },
+        {"type": "events", "events": EVENTS, "restrict_to_events": True},
+    ]
+    starts = ["2024-01-31T05:00:00", "2023-11-30T23:59:59.5", "2024-02-29T00:00:00"]
+    now = moment("2024-10-26T22:07:13")
+    for schedule, start, catchup in itertools.product(schedules, starts, (True, False)):
+        yield case(schedule, now, moment(start), None, catchup)
+    for schedule in schedules:
+        yield case(schedule, now, None, moment("2026-01-01T00:00:00"), catchup=False)
+        yield case(
+            schedule, moment("2024-10-01T00:00:00"), moment("2024-01-31T05:00:00"), moment("2024-05-01T00:00:00")
+        )
+
+
+def plain(parts):
+    """The parts as dag.json has them: relativedelta turns weeks into days, whole days of hours too."""
+    return encode_relativedelta(decode_relativedelta(parts))
+
+
 def main():
     target = Path(__file__).parents[1] / "unit" / "data" / "timetables.jsonl"
-    cases = [*cron_cases(), *other_cases()]
+    cases = [*cron_cases(), *other_cases(), *calendar_cases()]
     target.write_text("".join(json.dumps(each, separators=(",", ":")) + "\n" for each in cases))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from leoflow.errors import LeoflowError
-from leoflow.scheduler.timetables import DataInterval, Restriction, timetable_of
-from leoflow.scheduler.timetables.cron import CronSchedule
+from leoflow.timetables import DataInterval, Restriction, timetable_of
+from leoflow.timetables.cron import CronSchedule
 
 DATA = Path(__file__).parent / "data" / "timetables.jsonl"
 CASES = [json.loads(line) for line in DATA.read_text().splitlines()]
@@ -76,6 +76,26 @@ def test_an_unknown_time_zone_is_refused(zone: str) -> None:
 def test_a_delta_that_does_not_advance_is_refused(seconds: int) -> None:
     with pytest.raises(LeoflowError, match="must be positive"):
         timetable_of({"type": "delta", "seconds": seconds, "data_interval": False})
+
+
+@pytest.mark.parametrize("parts", [{"months": -1}, {"day": 1}, {"weekday": [0, 1]}, {}])
+def test_calendar_steps_that_lead_nowhere_are_refused_where_they_do(parts: dict[str, Any]) -> None:
+    monday = datetime(2024, 4, 1, tzinfo=UTC)
+    table = timetable_of({"type": "delta", "seconds": None, "relativedelta": parts, "data_interval": False})
+    with pytest.raises(LeoflowError, match="does not advance"):
+        table.next_run(DataInterval.exact(monday), Restriction(monday, None, True), monday)
+
+
+def test_calendar_steps_without_a_length_cannot_skip_to_the_present() -> None:
+    table = timetable_of({"type": "delta", "seconds": None, "relativedelta": {"day": 1}, "data_interval": True})
+    with pytest.raises(LeoflowError, match="no length"):
+        table.next_run(None, Restriction(None, None, False), datetime(2024, 4, 2, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("parts", [{"months": 1.5}, {"fortnights": 1}, {"month": "May"}])
+def test_bad_calendar_steps_are_refused(parts: dict[str, Any]) -> None:
+    with pytest.raises(LeoflowError, match="bad relativedelta"):
+        timetable_of({"type": "delta", "seconds": None, "relativedelta": parts, "data_interval": False})
 
 
 def test_no_schedule_and_asset_schedules_have_no_next_run() -> None:

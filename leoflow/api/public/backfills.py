@@ -4,6 +4,7 @@ The dates come from the timetable; everything else (which exist already, what is
 """
 
 import asyncio
+import contextlib
 import itertools
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +23,8 @@ from leoflow.api.public.shapes import StrictBody
 from leoflow.db import queries
 from leoflow.engine.workers import wake_workers
 from leoflow.errors import LeoflowError
-from leoflow.scheduler.timetables import RunInfo, runs_between
+from leoflow.execution.timetable_questions import NobodyAnswersError, ask
+from leoflow.timetables import RunInfo, runs_between
 
 SQL = queries.load("api_backfills")
 router = APIRouter(prefix="/backfills", tags=["Backfill"])
@@ -170,18 +172,31 @@ async def _plan(conn: Connection, body: BackfillPostBody) -> _Plan:
         except HTTPException as error:
             raise HTTPException(422, error.detail) from None
     try:
-        # In a thread: thousands of cron dates take a while. One more than is allowed is enough to be refused.
-        runs = await asyncio.to_thread(
-            lambda: list(
-                itertools.islice(
-                    runs_between(dag["schedule"], body.from_date, body.to_date, dag["now"]), dag["most"] + 1
-                )
-            )
-        )
+        runs = await _runs(conn, dag, body)
+    except NobodyAnswersError as error:
+        raise HTTPException(503, f"{error}; {error.hint}") from error
     except (LeoflowError, OverflowError, ValueError) as error:
         raise HTTPException(422, f"The dates of this schedule cannot be found: {error}") from error
     await store.value(conn, SQL.check_count, {**body.model_dump(), "count": len(runs)})
     return _Plan(dag_key, runs)
+
+
+async def _runs(conn: Connection, dag: store.Row, body: BackfillPostBody) -> list[RunInfo]:
+    """Find the runs of the schedule in the range; one more than is allowed is enough to be refused."""
+    most = dag["most"] + 1
+    if dag["is_custom"]:
+        question = {
+            "question": "between",
+            "earliest": body.from_date.isoformat(),
+            "latest": min(body.to_date, dag["now"]).isoformat(),
+            "before": dag["now"].isoformat(),
+            "most": most,
+        }
+        answer = await ask(lambda: contextlib.nullcontext(conn), dag["version_key"], question)
+        return [RunInfo.read(run) for run in answer]
+    found = runs_between(dag["schedule"], body.from_date, body.to_date, dag["now"])
+    # in a thread: thousands of cron dates take a while
+    return await asyncio.to_thread(lambda: list(itertools.islice(found, most)))
 
 
 async def _get(conn: Connection, key: int) -> store.Row | None:

@@ -1,5 +1,6 @@
 """DAG runs: list, get, trigger, change, clear, delete, wait."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -28,6 +29,10 @@ from leoflow.api.public.task_instance_models import ClearTaskInstanceCollectionR
 from leoflow.db import queries
 from leoflow.engine.runs import create_run
 from leoflow.engine.workers import wake_workers
+from leoflow.errors import LeoflowError
+from leoflow.execution import manual_runs
+from leoflow.execution.timetable_questions import NobodyAnswersError
+from leoflow.timetables import DataInterval
 
 SQL = queries.load("api_dag_runs")
 router = APIRouter(prefix="/dags/{dag_id}/dagRuns", tags=["DagRun"])
@@ -123,21 +128,17 @@ async def start_run(
     dag_id = dag["dag_id"]
     _check_trigger(dag, body)
     check_conf(await store.value(conn, SQL.params, dag) or {}, body.conf or {})
+    planned = await _plan(conn, dag_id, body, run_type)
     async with conn.transaction():
         created = await create_run(
             conn,
             dag_id,
-            run_id=body.dag_run_id,
-            run_type=run_type,
-            logical_date=body.logical_date,
-            data_interval_start=body.data_interval_start,
-            data_interval_end=body.data_interval_end,
-            run_after=body.run_after,
             conf=body.conf,
             triggered_by=_origin(request),
             user=user.name,
             note=body.note or None,
             partition_key=body.partition_key,
+            **planned.arguments(),
         )
         extra = {**body.model_dump(mode="json", exclude_unset=True), "method": "POST"}
         await audit.record(conn, user, event, dag_id=dag_id, run_id=created.run_id, extra=extra)
@@ -248,6 +249,20 @@ def _check_trigger(dag: store.Row, body: TriggerDAGRunPostBody) -> None:
         raise HTTPException(
             422, "Either both data_interval_start and data_interval_end must be provided or both must be None"
         )
+
+
+async def _plan(conn: Connection, dag_id: str, body: TriggerDAGRunPostBody, run_type: str) -> manual_runs.ManualRun:
+    """Find the interval and id that the DAG's timetable gives the run."""
+    interval = None
+    if body.data_interval_start is not None and body.data_interval_end is not None:
+        interval = DataInterval(body.data_interval_start, body.data_interval_end)
+    wanted = manual_runs.ManualRun(run_type, body.dag_run_id, body.logical_date, interval, body.run_after)
+    try:
+        return await manual_runs.plan(lambda: contextlib.nullcontext(conn), dag_id, wanted)
+    except NobodyAnswersError as error:
+        raise HTTPException(503, f"{error}; {error.hint}") from error
+    except (LeoflowError, OverflowError, ValueError) as error:
+        raise HTTPException(400, str(error)) from error
 
 
 def _origin(request: Request) -> str:

@@ -14,7 +14,7 @@ from leoflow.api.rows import Row, row, rows
 from leoflow.api.ui.models import Calendar, CalendarEntry
 from leoflow.db import queries
 from leoflow.errors import LeoflowError
-from leoflow.scheduler.timetables import DataInterval, Restriction, timetable_of
+from leoflow.timetables import DataInterval, Restriction, timetable_of
 
 router = APIRouter(prefix="/calendar", tags=["Calendar"])
 

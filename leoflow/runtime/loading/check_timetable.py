@@ -23,7 +23,8 @@ def check_timetable(dag: Any, lines: Lines, file: str) -> None:
     try:
         with _time_limit(timetable):
             timetables.next_run(timetable, None, *_restriction(dag), catchup=bool(dag.catchup))
-            timetables.manual_run(timetable, timetables.moment(datetime.now(timezone.utc).isoformat()))
+            now = timetables.moment(datetime.now(timezone.utc).isoformat())
+            timetables.manual_run(timetable, now, now)
     except Failure as failure:
         raise Failure(failure.what, file=place, line=line, rule=failure.rule, hint=failure.hint) from None
     except Exception as error:

@@ -56,11 +56,21 @@ def _events_summary(timetable: Any) -> "tuple[str, str]":
 
 
 def _delta(value: Any) -> dict[str, Any]:
-    """Describe a timedelta in seconds, a relativedelta by its calendar parts."""
+    """Describe a timedelta in seconds, a relativedelta by its calendar parts.
+
+    Parts that are zero are left out, also absolute ones such as `hour=0`: Airflow's scheduler never sees them either.
+    """
     if hasattr(value, "total_seconds"):
         return {"seconds": float(value.total_seconds())}
     given = {part: getattr(value, part) for part in _CALENDAR_PARTS if getattr(value, part)}
-    return {"seconds": None, "relativedelta": {part: literal(amount) for part, amount in given.items()}}
+    return {"seconds": None, "relativedelta": {part: _calendar_part(amount) for part, amount in given.items()}}
+
+
+def _calendar_part(amount: Any) -> Any:
+    """Return a number, or a weekday as its number from 0 and which of them, as dateutil's class takes them."""
+    if hasattr(amount, "weekday"):
+        return [amount.weekday, amount.n] if amount.n else [amount.weekday]
+    return literal(amount)
 
 
 def _field(timetable: Any, name: str, default: Any = None) -> Any:

@@ -29,6 +29,18 @@ CRON = {"type": "cron", "timezone": "UTC", "data_interval": False}
             "relativedelta(months=+1)",
         ),
         (
+            "DeltaTriggerTimetable(relativedelta(months=1, hour=0, day=31, weekday=FR(-1)), interval=one_week)",
+            {
+                "type": "delta",
+                "seconds": None,
+                "relativedelta": {"months": 1, "day": 31, "weekday": [4, -1]},
+                "data_interval": False,
+                "interval_seconds": None,
+                "interval_relativedelta": {"days": 7},
+            },
+            "relativedelta(months=+1, day=31, weekday=FR(-1))",
+        ),
+        (
             "CronDataIntervalTimetable('@daily', timezone='Europe/Zurich')",
             {"type": "cron", "expression": "0 0 * * *", "timezone": "Europe/Zurich", "data_interval": True},
             "0 0 * * *",
@@ -64,11 +76,12 @@ async def test_schedules(
 ) -> None:
     source = f"""
 import pendulum
-from dateutil.relativedelta import relativedelta
+from dateutil.relativedelta import FR, relativedelta
 from airflow.sdk import (
-    CronDataIntervalTimetable, CronTriggerTimetable, DeltaDataIntervalTimetable, EventsTimetable,
+    CronDataIntervalTimetable, CronTriggerTimetable, DeltaDataIntervalTimetable, DeltaTriggerTimetable, EventsTimetable,
     MultipleCronTriggerTimetable,
 )
+one_week = relativedelta(weeks=1)
 d = DAG("d", schedule={schedule})
 """
     spec = await compiled(source)
@@ -79,7 +92,6 @@ d = DAG("d", schedule={schedule})
 @pytest.mark.parametrize(
     ("dag", "words"),
     [
-        ("schedule=relativedelta(months=1)", "cannot be computed yet"),
         (
             "deadline=DeadlineAlert(AcmeReference(), timedelta(1), SyncCallback(print_it))",
             "AcmeReference cannot be computed",
@@ -91,7 +103,6 @@ async def test_what_is_recorded_but_not_acted_on_is_said(
 ) -> None:
     imports = (
         "from datetime import timedelta\nfrom airflow.sdk import Asset\n"
-        "from dateutil.relativedelta import relativedelta\n"
         "from airflow.sdk.definitions.callback import SyncCallback\n"
         "from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert\n"
         "def print_it(): pass\nclass AcmeReference(BaseDeadlineReference): pass\n"

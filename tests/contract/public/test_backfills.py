@@ -140,7 +140,7 @@ async def test_a_bad_backfill_is_refused_with_its_reason(
 ) -> None:
     daily = {"type": "cron", "expression": "0 6 * * *", "timezone": "UTC", "data_interval": True}
     await stage.register(spec("past", [task("a", depends_on_past=True)], schedule=daily))
-    steps = {"type": "custom", "class": "my.Timetable", "module": "my"}
+    steps = {"type": "delta", "seconds": None, "relativedelta": {"day": 1}, "data_interval": False}
     await stage.one("update leoflow_core.dag set schedule = %s where dag_id = 'grouped'", json.dumps(steps))
     body = {**BODY, **changes}
     if body["dag_id"] == "steps":

@@ -22,10 +22,13 @@ async def test_a_trigger_from_the_ui_makes_a_run_and_answers_with_it(client: htt
     answer = await client.post("/dags/etl/dagRuns", json=body, headers={"referer": "http://leoflow.test/dags/etl"})
     assert answer.status_code == 200, answer.text
     run = answer.json()
-    assert run["dag_run_id"].startswith("manual__2026-11-22T14:30:15")
+    assert run["dag_run_id"] == f"manual__{run['run_after'].removesuffix('Z')}+00:00", (
+        "named after when it was triggered"
+    )
     assert (run["run_type"], run["triggered_by"], run["triggering_user_name"]) == ("manual", "ui", "admin")
     assert (run["conf"], run["note"], run["logical_date"]) == ({"n": 5}, "try it", "2026-11-22T14:30:15Z")
-    assert run["data_interval_start"] == run["data_interval_end"] == "2026-11-22T14:30:15Z"
+    assert run["data_interval_start"] == "2026-11-21T06:00:00Z", "the last whole interval of its timetable"
+    assert run["data_interval_end"] == "2026-11-22T06:00:00Z"
     assert run["state"] == "running"
     assert (await client.get(f"/dags/etl/dagRuns/{run['dag_run_id']}")).json() == run
 

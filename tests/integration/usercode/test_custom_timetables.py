@@ -1,6 +1,9 @@
 """Timetables that only a project's code knows: asked at compile time and after each run, bounded, never fatal."""
 
 import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,9 +11,15 @@ import pytest
 
 from leoflow.compiler.errors import CompileError
 from leoflow.config import SchedulerSettings, UserCodeSettings
+from leoflow.db import Listener
+from leoflow.errors import LeoflowError
+from leoflow.execution import manual_runs, timetable_questions
+from leoflow.execution.timetable_questions import NobodyAnswersError
 from leoflow.execution.usercode import Call, CallAnswer
 from leoflow.scheduler.custom_timetables import CustomTimetables
 from leoflow.scheduler.due_runs import DueRuns
+from leoflow.scheduler.timetable_questions import TimetableQuestions
+from leoflow.timetables import DataInterval
 from leoflow.worker.launchers.usercode import ForkedUserCode
 from tests.integration.worker.harness import Harness
 
@@ -224,3 +233,100 @@ async def test_a_scheduler_that_dies_while_it_asks_is_replaced(harness: Harness,
     )
     await Clockwork(harness, usercode).turn(1)
     assert (await state(harness, "orphan"))[1] is not None or await runs(harness, "orphan")
+
+
+@contextlib.asynccontextmanager
+async def answering(
+    harness: Harness, usercode: ForkedUserCode, settings: UserCodeSettings = SETTINGS
+) -> AsyncIterator[None]:
+    """A scheduler that answers, woken like the real one."""
+    service = TimetableQuestions(harness.pool, settings, usercode)
+    task = asyncio.create_task(service.run())
+
+    async def listen() -> None:
+        async with Listener(harness.dsn, service.channels) as listener:
+            while True:
+                await listener.wait()
+                service.wake()
+
+    listening = asyncio.create_task(listen())
+    try:
+        yield
+    finally:
+        for each in (listening, task):
+            each.cancel()
+        await asyncio.gather(listening, task, return_exceptions=True)
+
+
+async def test_a_run_by_hand_gets_interval_and_id_from_its_timetable(
+    harness: Harness, usercode: ForkedUserCode
+) -> None:
+    await harness.register(LUNAR + body("by_hand", is_paused_upon_creation="True"), "by_hand")
+    date, after = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC)
+    week = DataInterval(date, after)
+    wanted = manual_runs.ManualRun(logical_date=date, run_after=after)
+
+    async def plan(**changes: Any) -> manual_runs.ManualRun:
+        run = dataclasses.replace(wanted, **changes)
+        return await manual_runs.plan(harness.pool.connection, "by_hand", run)
+
+    async with answering(harness, usercode):
+        inferred = DataInterval(date - timedelta(hours=29), date)
+        run_id = f"lunar__{int(after.timestamp())}"
+        assert await plan() == dataclasses.replace(wanted, interval=inferred, run_id=run_id)
+        assert (await plan(run_id="mine")).run_id == "mine"
+        assert (await plan(interval=week)).interval == week
+        without = await plan(logical_date=None, interval=week)
+        assert (without.interval, without.run_id) == (None, run_id)
+    assert await harness.fetch("select count(*) from leoflow_core.timetable_question") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("raise ValueError('no moon')", "ValueError: no moon"),
+        ("while True: pass", "did not end within 5 s"),
+        ("return DataInterval(run_after, run_after.subtract(days=1))", "ends"),
+    ],
+)
+async def test_a_timetable_that_fails_for_a_run_by_hand_says_why(
+    harness: Harness, usercode: ForkedUserCode, answer: str, words: str
+) -> None:
+    source = (
+        LUNAR
+        + f"""
+class Later(Lunar):
+    def infer_manual_data_interval(self, *, run_after):
+        if run_after.year < 2000:
+            {answer}
+        return super().infer_manual_data_interval(run_after=run_after)
+"""
+    )
+    dag_id = f"hand_{abs(hash(answer)) % 10**8}"
+    await harness.register(source + body(dag_id, "Later()"), dag_id)
+    wanted = manual_runs.ManualRun(logical_date=datetime(1999, 1, 1, tzinfo=UTC))
+    async with answering(harness, usercode, IMPATIENT):
+        with pytest.raises(LeoflowError) as failure:
+            await manual_runs.plan(harness.pool.connection, dag_id, wanted)
+    assert words in str(failure.value) and "dag.py" in str(failure.value)
+
+
+async def test_without_a_scheduler_nobody_answers(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    await harness.register(LUNAR + body("alone"), "alone")
+    monkeypatch.setattr(timetable_questions, "TAKEN_WITHIN_SECONDS", 0.1)
+    with pytest.raises(NobodyAnswersError, match="no scheduler answers"):
+        await manual_runs.plan(harness.pool.connection, "alone", manual_runs.ManualRun())
+
+
+async def test_a_backfill_asks_for_the_runs_of_its_dates(harness: Harness, usercode: ForkedUserCode) -> None:
+    await harness.register(LUNAR + body("filled"), "filled")
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    [(version_key,)] = await harness.fetch("select current_version_key from leoflow_core.dag where dag_id = 'filled'")
+    question = {"question": "between", "earliest": first.isoformat(), "latest": (first + timedelta(days=4)).isoformat()}
+    question |= {"before": (first + timedelta(days=5)).isoformat(), "most": 100}
+    async with answering(harness, usercode):
+        found = await timetable_questions.ask(harness.pool.connection, version_key, question)
+        few = await timetable_questions.ask(harness.pool.connection, version_key, {**question, "most": 2})
+    starts = [first + timedelta(hours=29 * number) for number in range(4)]
+    assert [each["start"] for each in found] == [start.isoformat() for start in starts]
+    assert few == found[:2]

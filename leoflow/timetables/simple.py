@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from leoflow.scheduler.timetables.base import DataInterval, Restriction, RunInfo
+from leoflow.timetables.base import DataInterval, Restriction, RunInfo
+from leoflow.timetables.delta import Delta, after, before
 
 
 def _exact(at: datetime) -> RunInfo:
@@ -12,27 +13,27 @@ def _exact(at: datetime) -> RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class DeltaTrigger:
-    """Airflow's default for `schedule=timedelta(…)`: a run every `delta`, counted from the first."""
+    """Airflow's default for `schedule=timedelta(…)` and `relativedelta(…)`: a run every `delta` from the first on."""
 
-    delta: timedelta
-    interval: timedelta = timedelta()
+    delta: Delta
+    interval: Delta = timedelta()
     active_runs_limit: int | None = None
 
     def next_run(self, last: DataInterval | None, restriction: Restriction, now: datetime) -> RunInfo | None:
         """See `Timetable.next_run`."""
         moments = [] if restriction.catchup else [now]
         if last is not None:
-            moments.append(last.end + self.delta)
+            moments.append(after(last.end, self.delta))
         if restriction.earliest is not None and (last is None or not restriction.catchup):
             moments.append(restriction.earliest)
         moment = max(moments, default=now)
         if restriction.latest is not None and restriction.latest < moment:
             return None
-        return RunInfo.of(moment - self.interval, moment)
+        return RunInfo.of(before(moment, self.interval), moment)
 
     def manual_interval(self, run_after: datetime) -> DataInterval:
         """See `Timetable.manual_interval`."""
-        return DataInterval(run_after - self.interval, run_after)
+        return DataInterval(before(run_after, self.interval), run_after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ Pure functions of their arguments: the caller passes the time (the database's) a
 May import nothing of Leoflow but `leoflow.errors`.
 """
 
-from leoflow.scheduler.timetables.base import DataInterval, Restriction, RunInfo, Timetable
-from leoflow.scheduler.timetables.ranges import runs_between
-from leoflow.scheduler.timetables.spec import timetable_of
+from leoflow.timetables.base import DataInterval, Restriction, RunInfo, Timetable
+from leoflow.timetables.ranges import runs_between
+from leoflow.timetables.spec import timetable_of
 
 __all__ = ["DataInterval", "Restriction", "RunInfo", "Timetable", "runs_between", "timetable_of"]

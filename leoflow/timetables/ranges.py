@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from leoflow.scheduler.timetables.base import DataInterval, Restriction, RunInfo
-from leoflow.scheduler.timetables.spec import timetable_of
+from leoflow.timetables.base import DataInterval, Restriction, RunInfo
+from leoflow.timetables.spec import timetable_of
 
 
 def runs_between(

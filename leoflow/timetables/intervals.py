@@ -1,11 +1,12 @@
 """Timetables whose runs cover consecutive data intervals, due at the end of each."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from leoflow.scheduler.timetables.base import DataInterval, Restriction, RunInfo
-from leoflow.scheduler.timetables.cron import CronSchedule
+from leoflow.timetables.base import DataInterval, Restriction, RunInfo
+from leoflow.timetables.cron import CronSchedule
+from leoflow.timetables.delta import Delta, after, before, rounded_down
 
 
 class Steps(Protocol):
@@ -30,17 +31,17 @@ class Steps(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeltaSteps:
-    """Boundaries a fixed time apart, with no fixed origin: every moment is one."""
+    """Boundaries one step apart, with no fixed origin: every moment is one."""
 
-    delta: timedelta
+    delta: Delta
 
     def next(self, current: datetime) -> datetime:
         """See `Steps.next`."""
-        return current.astimezone(UTC) + self.delta
+        return after(current, self.delta)
 
     def previous(self, current: datetime) -> datetime:
         """See `Steps.previous`."""
-        return current.astimezone(UTC) - self.delta
+        return before(current, self.delta)
 
     def align_next(self, current: datetime) -> datetime:
         """See `Steps.align_next`."""
@@ -105,16 +106,14 @@ class CronInterval(IntervalTimetable):
 class DeltaInterval(IntervalTimetable):
     """Airflow's DeltaDataIntervalTimetable."""
 
-    delta: timedelta = timedelta(days=1)
+    delta: Delta = timedelta(days=1)
 
     def manual_interval(self, run_after: datetime) -> DataInterval:
-        """The delta before `run_after`."""
-        return DataInterval(run_after - self.delta, run_after)
+        """The step before `run_after`."""
+        return DataInterval(before(run_after, self.delta), run_after)
 
     def _skip_to_latest(self, earliest: datetime | None, now: datetime) -> datetime:
-        seconds = self.delta.total_seconds()
-        rounded = datetime.fromtimestamp(now.timestamp() - now.timestamp() % seconds, tz=UTC)
-        start = rounded - self.delta
+        start = before(rounded_down(now, self.delta), self.delta)
         return start if earliest is None else max(start, earliest)
 
 
@@ -123,6 +122,6 @@ def cron_interval(cron: CronSchedule) -> CronInterval:
     return CronInterval(cron)
 
 
-def delta_interval(delta: timedelta) -> DeltaInterval:
-    """Intervals of one length."""
+def delta_interval(delta: Delta) -> DeltaInterval:
+    """Intervals of one step each."""
     return DeltaInterval(DeltaSteps(delta), delta=delta)

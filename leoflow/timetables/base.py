@@ -1,5 +1,6 @@
 """The words every timetable speaks: interval, restriction, run info."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -43,6 +44,12 @@ class RunInfo:
     def of(cls, start: datetime, end: datetime) -> "RunInfo":
         """A run due at the end of its interval."""
         return cls(DataInterval(start, end), end)
+
+    @classmethod
+    def read(cls, answer: Mapping[str, str]) -> "RunInfo":
+        """What a project's code answered (`leoflow.runtime.usercode.timetables`)."""
+        start, end, run_after = (datetime.fromisoformat(answer[name]) for name in ("start", "end", "run_after"))
+        return cls(DataInterval(start, end), run_after)
 
 
 class Timetable(Protocol):

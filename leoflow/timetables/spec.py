@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from leoflow.errors import LeoflowError
-from leoflow.scheduler.timetables.base import Timetable, utc
-from leoflow.scheduler.timetables.cron import CronSchedule, CronTrigger, MultipleCron
-from leoflow.scheduler.timetables.intervals import cron_interval, delta_interval
-from leoflow.scheduler.timetables.simple import Continuous, DeltaTrigger, Events, Never, Once
+from leoflow.timetables.base import Timetable, utc
+from leoflow.timetables.cron import CronSchedule, CronTrigger, MultipleCron
+from leoflow.timetables.delta import delta_of
+from leoflow.timetables.intervals import cron_interval, delta_interval
+from leoflow.timetables.simple import Continuous, DeltaTrigger, Events, Never, Once
 
 
 def timetable_of(schedule: Mapping[str, Any] | None) -> Timetable:
@@ -54,24 +55,18 @@ def _trigger(schedule: Mapping[str, Any], expression: str) -> CronTrigger:
     immediately = schedule.get("run_immediately") or False
     return CronTrigger(
         CronSchedule.parse(expression, schedule.get("timezone") or "UTC"),
-        interval=timedelta(seconds=schedule.get("interval_seconds") or 0),
+        interval=delta_of(schedule, "interval_"),
         run_immediately=immediately if isinstance(immediately, bool) else timedelta(seconds=immediately),
     )
 
 
 def _delta(schedule: Mapping[str, Any]) -> Timetable:
-    if schedule["seconds"] is None:
-        raise LeoflowError(
-            "a schedule of calendar steps cannot be computed here",
-            where=f"relativedelta {schedule.get('relativedelta')}",
-            hint="use a cron expression such as @monthly, or a timedelta",
-        )
-    delta = timedelta(seconds=schedule["seconds"])
-    if delta <= timedelta():
+    delta = delta_of(schedule)
+    if isinstance(delta, timedelta) and delta <= timedelta():
         raise LeoflowError("a schedule interval must be positive", where=str(delta), hint="use a longer timedelta")
     if schedule.get("data_interval"):
         return delta_interval(delta)
-    return DeltaTrigger(delta, timedelta(seconds=schedule.get("interval_seconds") or 0))
+    return DeltaTrigger(delta, delta_of(schedule, "interval_"))
 
 
 def _events(schedule: Mapping[str, Any]) -> Events:

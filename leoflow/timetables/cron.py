@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from croniter import CroniterError, croniter
 
 from leoflow.errors import LeoflowError
-from leoflow.scheduler.timetables.base import DataInterval, Restriction, RunInfo
+from leoflow.timetables.base import DataInterval, Restriction, RunInfo
+from leoflow.timetables.delta import Delta, before
 
 PRESETS = {
     "@hourly": "0 * * * *",
@@ -121,7 +122,7 @@ class CronTrigger:
     """Airflow's default for `schedule="<cron>"`: a run at each moment, its interval of length `interval`."""
 
     cron: CronSchedule
-    interval: timedelta = timedelta()
+    interval: Delta = timedelta()
     run_immediately: bool | timedelta = False
     active_runs_limit: int | None = None
 
@@ -130,11 +131,11 @@ class CronTrigger:
         moment = self._next_moment(last, restriction, now)
         if restriction.latest is not None and restriction.latest < moment:
             return None
-        return RunInfo.of(moment - self.interval, moment)
+        return RunInfo.of(before(moment, self.interval), moment)
 
     def manual_interval(self, run_after: datetime) -> DataInterval:
         """See `Timetable.manual_interval`."""
-        return DataInterval(run_after - self.interval, run_after)
+        return DataInterval(before(run_after, self.interval), run_after)
 
     def _next_moment(self, last: DataInterval | None, restriction: Restriction, now: datetime) -> datetime:
         earliest = restriction.earliest

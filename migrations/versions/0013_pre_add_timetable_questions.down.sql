@@ -1,0 +1,1 @@
+drop table leoflow_core.timetable_question;
