@@ -136,6 +136,7 @@ declare
     v_state leoflow.dag_run_state;
 begin
     if p_reset_run then
+        perform leoflow_core.move_deadlines(p_run_key, clock_timestamp());
         update leoflow_core.dag_run as r set
             clear_number = r.clear_number + 1,
             queued_at = clock_timestamp(),

@@ -33,6 +33,18 @@ end
 $$;
 comment on function leoflow_core.open_deadlines(bigint) is 'Writes the deadlines of a new run.';
 
+-- Moves the deadlines of a run that count from its queueing and are not missed yet: it is queued again, by a clear or by
+-- a backfill that repeats it. It gets no new ones (Airflow, _recalculate_dagrun_queued_at_deadlines). Call it before the
+-- new queued_at is written. Locks: the rows it moves; the caller holds the run. Callers: reopen_run.
+create or replace function leoflow_core.move_deadlines(p_run_key bigint, p_queued_at timestamptz) returns void
+language sql as $$
+    update leoflow_core.deadline as l set deadline_time = l.deadline_time + (p_queued_at - r.queued_at)
+    from leoflow_core.dag_run as r
+    where r.run_key = p_run_key and l.run_key = p_run_key and not l.missed and l.reference = 'DagRunQueuedAtDeadline'
+$$;
+comment on function leoflow_core.move_deadlines(bigint, timestamptz) is
+'Moves the deadlines of a run that is queued again.';
+
 -- How long the latest finished runs of a DAG took on average; null with fewer than p_min_runs of them.
 -- Locks: none. Callers: open_deadlines.
 create or replace function leoflow_core.average_runtime(p_dag_key int, p_max_runs int, p_min_runs int) returns interval

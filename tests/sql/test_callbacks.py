@@ -208,6 +208,41 @@ async def test_a_successful_run_drops_the_deadlines_it_kept_and_a_failed_one_doe
     assert await deadlines(connection) == [(0, False)]
 
 
+@pytest.mark.parametrize("again", ["clear", "backfill"])
+async def test_a_run_that_is_queued_again_has_its_deadlines_and_callbacks_again(
+    connection: Connection, again: str
+) -> None:
+    await unlimited(connection)
+    worker = await new_worker(connection)
+    date = "2025-01-01T00:00:00Z"
+    alerts = [alert("DagRunQueuedAtDeadline", 3600), alert("DagRunLogicalDateDeadline", 10**9)]
+    daily = {"type": "cron", "expression": "0 0 * * *", "timezone": "UTC"}
+    spec = dag("due", [task("a")], deadlines=alerts, schedule=daily, **CALLS)
+    run = await run_of(connection, spec, logical_date=date)
+    await drain(connection, worker, {"a": "failed"})
+    before = await times(connection)
+    if again == "clear":
+        await engine.clear_tasks(connection, "due", run.run_id)
+    else:
+        await connection.execute(
+            "select leoflow_core.create_backfill('due', %(day)s, %(day)s, array[%(day)s::timestamptz],"
+            " array[%(day)s::timestamptz], array[%(day)s::timestamptz], 'failed')",
+            {"day": date},
+        )
+    after = await times(connection)
+    queued_at = await scalar(connection, "select queued_at from leoflow_core.dag_run")
+    assert after[0] > before[0] and abs((after[0] - queued_at).total_seconds() - 3600) < 1
+    assert after[1:] == before[1:]
+    await drain(connection, worker)
+    assert await requests(connection) == [("dag_failure", "a", "task_failure"), ("dag_success", "a", "success")]
+    assert await deadlines(connection) == []
+
+
+async def times(conn: Connection) -> list[Any]:
+    cursor = await conn.execute("select l.deadline_time from leoflow_core.deadline l order by l.alert_idx")
+    return [row[0] for row in await cursor.fetchall()]
+
+
 async def test_deadlines_and_requests_go_with_their_run(connection: Connection) -> None:
     run = await run_of(connection, dag("due", [task("a")], deadlines=[alert("DagRunQueuedAtDeadline", -1)]))
     await connection.execute("select leoflow_core.miss_deadlines()")
