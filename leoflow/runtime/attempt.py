@@ -2,15 +2,20 @@
 
 import atexit
 import contextlib
+import io
 import os
 import resource
 import signal
 import sys
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from leoflow.runtime import hazards, printing, processes, sdk_adapter
+
+_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ def run(sdk: sdk_adapter.Sdk, order: dict[str, Any], channels: Descriptors, pare
 
     Args:
         sdk: the warmed Task SDK of the zygote.
-        order: `env` (added to the zygote's), `cwd`, `memory_bytes` (or null).
+        order: `env` (added to the zygote's), `cwd`, `memory_bytes` and `cores` (or null).
         channels: descriptors received with the order.
         parent: process id of the zygote.
     """
@@ -40,12 +45,54 @@ def run(sdk: sdk_adapter.Sdk, order: dict[str, Any], channels: Descriptors, pare
         os._exit(code)
 
 
+def spawn(order: dict[str, Any], channels: Descriptors, parent: int) -> NoReturn:
+    """Become the attempt described by `order` in an interpreter of its own; never returns. Called in a fresh fork.
+
+    Nothing of the zygote's memory is left: for DAG files that cannot be forked.
+    """
+    code = 125
+    try:
+        detach(parent)
+        _place(channels)
+        os.set_inheritable(sdk_adapter.LOG_DESCRIPTOR, True)
+        os.chdir(order["cwd"])
+        processes.keep_to_cores(order.get("cores"))
+        arguments = [sys.executable, str(_BOOTSTRAP), "spawned", str(order.get("memory_bytes") or 0)]
+        # The zygote's SDK has put something unusable in the place of its database's address.
+        inherited = {**os.environ, **sdk_adapter.sdk_environment(os.environ["AIRFLOW_HOME"])}
+        os.execve(sys.executable, arguments, {**inherited, **order["env"]})
+    except BaseException:
+        _complain()
+        code = 126
+    finally:
+        os._exit(code)
+
+
+def run_spawned(memory_bytes: int) -> NoReturn:
+    """Run the attempt whose process `spawn` has prepared, in the new interpreter; never returns."""
+    code = 125
+    try:
+        os.set_inheritable(sdk_adapter.LOG_DESCRIPTOR, False)
+        sdk_adapter.reopen_standard_input()
+        with contextlib.redirect_stdout(io.StringIO()):  # libraries that say so when they are imported
+            sdk = sdk_adapter.Sdk(has_log=True)
+        printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR)
+        if memory_bytes:
+            _limit_memory(memory_bytes)
+        code = _run_task(sdk, ())
+    except BaseException:
+        _complain()
+        code = 126
+    finally:
+        os._exit(code)
+
+
 def run_here(sdk: sdk_adapter.Sdk, order: dict[str, Any], channels: Descriptors) -> int:
     """Run an attempt in this process, which `detach` has prepared, and return its exit code. Raises nothing."""
     try:
         _place(channels)
         _enter(order)
-        return _run_task(sdk, order)
+        return _run_task(sdk, order["env"])
     except BaseException:  # nothing may escape into the zygote's code
         _complain()
         return 126
@@ -81,6 +128,7 @@ def _enter(order: dict[str, Any]) -> None:
     tempfile: Any = sys.modules.get("tempfile")
     if tempfile is not None:
         tempfile.tempdir = None  # it may remember where temporary files went before TMPDIR was set
+    processes.keep_to_cores(order.get("cores"))
     memory = order.get("memory_bytes")
     if memory:
         _limit_memory(memory)
@@ -107,10 +155,10 @@ def _place(channels: Descriptors) -> None:
     printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR)
 
 
-def _run_task(sdk: sdk_adapter.Sdk, order: dict[str, Any]) -> int:
+def _run_task(sdk: sdk_adapter.Sdk, environment: "Iterable[str]") -> int:
     atexit._clear()  # handlers of the zygote are not this child's
     try:
-        sdk.run_attempt(order["env"])
+        sdk.run_attempt(environment)
         code = 0
     except SystemExit as stop:
         code = _exit_code(stop.code)

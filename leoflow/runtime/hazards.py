@@ -8,23 +8,24 @@ from typing import Any
 from leoflow.runtime import processes
 
 
-def fork_hazards(threads_before: int) -> list[str]:
+def fork_hazards(threads_before: int, culprit: str = "importing the DAG file") -> list[str]:
     """Return why the process must not be forked now, one phrase per reason; an empty list means it may be.
 
     Args:
         threads_before: how many threads the process had before the project was imported.
+        culprit: what was done since, as the phrases name it.
     """
     found = []
     names = sorted(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
     if names:
-        found.append(f"importing the DAG file started threads ({', '.join(names)})")
+        found.append(f"{culprit} started threads ({', '.join(names)})")
     elif processes.thread_count() > threads_before:
-        found.append("importing the DAG file started native threads")
+        found.append(f"{culprit} started native threads")
     torch: Any = sys.modules.get("torch")
     if torch is not None and getattr(torch, "cuda", None) is not None and torch.cuda.is_initialized():
-        found.append("importing the DAG file initialised CUDA")
+        found.append(f"{culprit} initialised CUDA")
     if "grpc._cython.cygrpc" in sys.modules:
-        found.append("importing the DAG file loaded gRPC")
+        found.append(f"{culprit} loaded gRPC")
     return found
 
 

@@ -79,6 +79,17 @@ def kill_strangers(known: "set[int] | dict[int, object]") -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+def cores() -> "list[int]":
+    """Return the cores this process may run on; none where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def keep_to_cores(cores: "list[int] | None") -> None:
+    """Let this process and what it starts run on these cores only; None or none: no limit."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
 def thread_count() -> int:
     """Return how many kernel threads this process has."""
     try:

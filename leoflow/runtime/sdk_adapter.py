@@ -215,10 +215,14 @@ class _TemplateEnvironments:
 
 
 class Sdk:
-    """The Task SDK, imported and warmed. One per zygote, inherited by its forks."""
+    """The Task SDK, imported and warmed. One per zygote, inherited by its forks.
 
-    def __init__(self) -> None:
-        self._log_io = _open_log_descriptor()
+    Args:
+        has_log: the structured log's pipe is at its place already.
+    """
+
+    def __init__(self, *, has_log: bool = False) -> None:
+        self._log_io = _open_log_descriptor(is_there=has_log)
         # A class of the project cannot be imported before its files are there: see _use_xcom_backend.
         xcom_backend = os.environ.pop(_XCOM_BACKEND, None)
         import airflow.dag_processing.dagbag
@@ -452,12 +456,13 @@ class _FakeSupervisor:
         """Swallow what the warm-up task reports."""
 
 
-def _open_log_descriptor() -> io.FileIO:
+def _open_log_descriptor(*, is_there: bool) -> io.FileIO:
     """Return an unbuffered file on `LOG_DESCRIPTOR`, on /dev/null until a child puts its pipe there."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    if null != LOG_DESCRIPTOR:
-        os.dup2(null, LOG_DESCRIPTOR, inheritable=False)
-        os.close(null)
+    if not is_there:
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != LOG_DESCRIPTOR:
+            os.dup2(null, LOG_DESCRIPTOR, inheritable=False)
+            os.close(null)
     return io.FileIO(LOG_DESCRIPTOR, "wb", closefd=False)
 
 

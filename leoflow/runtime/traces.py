@@ -23,6 +23,7 @@ class Traces:
         self._state = _state()
         self._data = processes.data_bytes()
         self._directory = Path.cwd()
+        self._cores = processes.cores()
 
     def left_by(self, order: "dict[str, Any]") -> bool:
         """Tell whether the attempt of `order` has left something that `wipe` does not undo."""
@@ -35,7 +36,7 @@ class Traces:
         )
 
     def wipe(self, order: "dict[str, Any]") -> None:
-        """Undo what every attempt leaves: its variables and its directory."""
+        """Undo what every attempt leaves: its variables, its directory, the cores it was limited to."""
         for name in self._changed_variables():
             if name in self._environment:
                 os.environ[name] = self._environment[name]
@@ -44,6 +45,8 @@ class Traces:
         if "TZ" in order["env"]:
             processes.reread_time_zone()
         os.chdir(self._directory)
+        if processes.cores() != self._cores:
+            processes.keep_to_cores(self._cores)
 
     def _changed_variables(self) -> "list[str]":
         now, before = dict(os.environ), self._environment

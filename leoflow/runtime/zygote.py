@@ -2,8 +2,8 @@
 
 Usage: `bootstrap.py zygote <control descriptor>`, started by a worker. The environment zygote imports and warms
 the Task SDK once; on request it forks a project zygote (a DAG file loaded once, one process per project version),
-a loader (compiles a DAG file and exits) or an attempt. A project zygote runs the same loop on a control channel
-of its own and forks attempts only.
+a loader (compiles a DAG file and exits) or an attempt in an interpreter of its own. A project zygote runs the same
+loop on a control channel of its own and forks attempts only.
 
 When the control channel closes, the worker is gone: everything below is killed and the zygote exits.
 """
@@ -104,6 +104,8 @@ class Zygote:
                     self._fork(order, descriptors, self._attempt)
                 else:
                     self._started(pid, order)
+            elif order["op"] == "spawn":
+                self._fork(order, descriptors, self._spawn)
             elif order["op"] == "project":
                 self._fork(order, descriptors, self._project)
             elif order["op"] == "load":
@@ -171,6 +173,9 @@ class Zygote:
 
     def _attempt(self, order: dict[str, Any], descriptors: list[int], parent: int) -> NoReturn:
         attempt.run(self._sdk, order, attempt.Descriptors(*descriptors), parent)
+
+    def _spawn(self, order: dict[str, Any], descriptors: list[int], parent: int) -> NoReturn:
+        attempt.spawn(order, attempt.Descriptors(*descriptors), parent)
 
     def _project(self, order: dict[str, Any], descriptors: list[int], parent: int) -> NoReturn:
         processes.die_with_parent(parent)
@@ -322,7 +327,8 @@ def main() -> None:
         importlib.import_module(module)
     sdk_adapter.settle()
     processes.use_huge_pages()
-    Zygote(channel, sdk).serve({"event": "ready", "hazards": [], "seconds": round(time.process_time(), 4)})
+    found = hazards.fork_hazards(1, "starting Python in this environment")
+    Zygote(channel, sdk).serve({"event": "ready", "hazards": found, "seconds": round(time.process_time(), 4)})
 
 
 if __name__ == "__main__":

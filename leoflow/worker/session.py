@@ -170,6 +170,8 @@ class Session:
     async def _serve(self, process: AttemptProcess) -> Ended:
         self._process = process
         self._render(Rendered(self.attempt.claimed.ref, pid=process.pid))
+        for remark in process.remarks:
+            self.lines.note(remark, level="info")
         for stream, descriptor in process.output_fds.items():
             self._read_from(descriptor, stream)
         self._channel = FrameChannel(

@@ -37,6 +37,7 @@ def launch_order(
         relative_fileloc=claimed.relative_fileloc or "dag.py",
         env=env,
         memory_bytes=settings.memory_bytes,
+        cores=settings.cores,
         attempts_per_process=settings.attempts_per_process,
     )
 

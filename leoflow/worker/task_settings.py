@@ -1,6 +1,7 @@
-"""What leoflow.yaml sets for the tasks of a version: environment variables, the memory limit, reuse of processes."""
+"""What leoflow.yaml sets for the tasks of a version: environment variables, limits, reuse of processes."""
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,18 +40,25 @@ class TaskSettings:
         env: variables to set in its process.
         reserved: names leoflow.yaml gives that belong to Leoflow, and are not set.
         memory: its memory limit as written, such as `2Gi`.
+        cpu: its limit of processor time as written, such as `500m`.
         attempts_per_process: how many attempts one process may run, one after the other.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
     reserved: tuple[str, ...] = ()
     memory: str | None = None
+    cpu: str | None = None
     attempts_per_process: int = 1
 
     @property
     def memory_bytes(self) -> int | None:
         """The memory limit in bytes."""
-        return None if self.memory is None else _bytes(self.memory)
+        return None if self.memory is None else int(_amount(self.memory))
+
+    @property
+    def cores(self) -> int | None:
+        """The limit of processor time in whole cores, the only ones a process can be kept to; at least one."""
+        return None if self.cpu is None else max(1, math.ceil(_amount(self.cpu)))
 
 
 _NOTHING = TaskSettings()
@@ -93,10 +101,11 @@ class TaskSettingsCache:
 def _settings(env: Mapping[str, str], resources: Mapping[str, Any], attempts_per_process: int) -> TaskSettings:
     reserved = tuple(sorted(name for name in env if is_reserved(name)))
     kept = {name: str(value) for name, value in env.items() if name not in reserved}
-    return TaskSettings(kept, reserved, (resources.get("limits") or {}).get("memory"), attempts_per_process)
+    limits = resources.get("limits") or {}
+    return TaskSettings(kept, reserved, limits.get("memory"), limits.get("cpu"), attempts_per_process)
 
 
-def _bytes(quantity: str) -> int:
-    """Return a Kubernetes quantity of memory in bytes."""
+def _amount(quantity: str) -> float:
+    """Return a Kubernetes quantity: bytes of memory, or processor cores."""
     number = quantity.rstrip("kmKMGTPEi")
-    return int(float(number) * _UNITS[quantity[len(number) :]])
+    return float(number) * _UNITS[quantity[len(number) :]]

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from leoflow.runtime import hazards, processes
 from leoflow.runtime.loading.dag_file import Lines, import_dag_file
 from leoflow.runtime.loading.failures import Failure, explain
 from leoflow.runtime.plugins import plugin_errors, use_plugins_of
@@ -28,15 +29,19 @@ def load(request: dict[str, Any]) -> dict[str, Any]:
     """
     root, file = Path(request["root"]).resolve(), request["file"]
     started = time.monotonic()
+    threads = processes.thread_count()
     answer: dict[str, Any] = {"python_version": "{}.{}".format(*sys.version_info[:2])}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         try:
             answer["dags"] = _load(root, file)
             answer["plugin_errors"] = plugin_errors(root)
+            answer["hazards"] = hazards.fork_hazards(threads)
         except BaseException as error:
             answer["error"] = failure_as_json(error, root, file)
-    answer["warnings"] = _warnings(caught, root) + answer.pop("plugin_errors", [])
+    answer["warnings"] = (
+        _warnings(caught, root) + answer.pop("plugin_errors", []) + _cost_of(answer.pop("hazards", []), file)
+    )
     answer["seconds"] = round(time.monotonic() - started, 6)
     return answer
 
@@ -105,6 +110,17 @@ def _tidy(text: str, root: Path) -> str:
         if not skipping:
             kept.append(line.replace(f"{root}/", ""))
     return "".join(kept)[-MAX_TRACEBACK:]
+
+
+def _cost_of(hazards_found: list[str], file: str) -> list[dict[str, Any]]:
+    """Return the warning that attempts of a file start slowly, if they do."""
+    if not hazards_found:
+        return []
+    what = (
+        f"{' and '.join(hazards_found)}, which does not survive a fork: each attempt starts an interpreter of its own "
+        "and imports the file again. Do it inside the tasks that need it, and they start in milliseconds"
+    )
+    return [{"file": file, "line": 1, "what": what}]
 
 
 def _warnings(caught: list[warnings.WarningMessage], root: Path) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The port between the worker and the ways to run an attempt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +25,7 @@ class LaunchOrder:
     """What a launcher needs to know about an attempt.
 
     `greeting` is put into the attempt's socket before it starts, so that it need not wait for its supervisor.
+    `cores` is how many of the machine's processor cores it may use.
     """
 
     attempt_id: str
@@ -32,6 +34,7 @@ class LaunchOrder:
     relative_fileloc: str
     env: dict[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
+    cores: int | None = None
     attempts_per_process: int = 1
     greeting: bytes = b""
 
@@ -68,6 +71,10 @@ class AttemptProcess(Protocol):
     @property
     def output_fds(self) -> dict[str, int]:
         """Pipes to read by stream name ("log", "stdout", "stderr"); the caller owns them."""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What its log must say about the way it was started."""
 
     def kill(self, sig: int) -> None:
         """Signal the attempt's whole process group."""

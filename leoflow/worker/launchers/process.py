@@ -5,19 +5,21 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from leoflow.errors import LeoflowError
 from leoflow.runtime import control, processes, sdk_adapter
-from leoflow.worker.launchers.base import Ended, LaunchError, LaunchOrder
+from leoflow.worker.launchers.base import LaunchError, LaunchOrder
+from leoflow.worker.launchers.cores import Cores
 from leoflow.worker.launchers.directories import AttemptDirectories
 from leoflow.worker.launchers.environment_variables import clean_environment, secrets_in
 from leoflow.worker.launchers.fork_client import ZygoteClient
+from leoflow.worker.launchers.forked_attempt import Belongings, ForkedAttempt, fork_attempt
 from leoflow.worker.launchers.wear import Wear
 
 T = TypeVar("T")
@@ -38,52 +40,16 @@ ProjectKey = tuple[str | None, str, str]
 class _Environment:
     client: ZygoteClient
     process: asyncio.subprocess.Process
+    hazards: list[str]
 
 
 @dataclass(slots=True)
 class _Project:
     client: ZygoteClient
-    order_id: str
-    output: "asyncio.Task[str]"
     wear: Wear
-    fresh: bool = False
-    """True when the project cannot be forked safely: each attempt loads the DAG file itself."""
-
-
-class ForkedAttempt:
-    """A running attempt in a process forked for it. See `leoflow.worker.launchers.base.AttemptProcess`."""
-
-    def __init__(
-        self,
-        client: ZygoteClient,
-        order_id: str,
-        pid: int,
-        supervisor_fd: int,
-        ungreeted: bytes,
-        outputs: dict[str, int],
-        directory: Path,
-        directories: AttemptDirectories,
-    ) -> None:
-        self.pid = pid
-        self.supervisor_fd = supervisor_fd
-        self.ungreeted = ungreeted
-        self.output_fds = outputs
-        self._client = client
-        self._order_id = order_id
-        self._directory = directory
-        self._directories = directories
-
-    def kill(self, sig: int) -> None:
-        """Signal the attempt's process group."""
-        self._client.kill(self._order_id, sig)
-
-    async def wait(self) -> Ended:
-        """Return how the process ended, after its working directory was cleaned."""
-        try:
-            return await self._client.wait(self._order_id)
-        finally:
-            self._client.forget(self._order_id)
-            await self._directories.give_back(self._directory)
+    output: "asyncio.Task[str] | None" = None
+    hazards: Sequence[str] = ()
+    """Why it cannot be forked safely: each attempt then gets an interpreter of its own, and no server is kept."""
 
 
 class ForkServerLauncher:
@@ -104,6 +70,7 @@ class ForkServerLauncher:
         self._projects: dict[ProjectKey, asyncio.Task[_Project]] = {}
         self._worn: list[_Project] = []
         self._directories = AttemptDirectories(home / "tmp" / "attempts")
+        self._cores = Cores()
         self._counter = 0
 
     # -- the port -----------------------------------------------------------------------------------------
@@ -118,18 +85,32 @@ class ForkServerLauncher:
         project = await self._project(order)
         client = project.client
         project.wear.count()
-        if project.fresh:
+        if project.hazards:
             client = (await self._environment(order.environment_key)).client
-        directory = self._directories.take()
+        belongings = Belongings(self._directories, self._cores, order.cores)
+        directory = str(belongings.directory)
         message = {
-            "op": "attempt",
+            "op": "spawn" if project.hazards else "attempt",
             "id": order.attempt_id,
-            "cwd": str(directory),
-            "env": {**order.env, "TMPDIR": str(directory / "tmp"), "LEOFLOW_BUNDLE_PATH": str(order.bundle_path)},
+            "cwd": directory,
+            "env": {**order.env, "TMPDIR": f"{directory}/tmp", "LEOFLOW_BUNDLE_PATH": str(order.bundle_path)},
             "memory_bytes": order.memory_bytes,
+            "cores": belongings.cores,
             "attempts_per_process": order.attempts_per_process,
         }
-        return await self._fork(client, message, directory, order.greeting)
+        return await fork_attempt(client, message, belongings, order.greeting, self._remarks(order, project))
+
+    def _remarks(self, order: LaunchOrder, project: _Project) -> list[str]:
+        """Return what the attempt's log must say."""
+        remarks = []
+        if project.hazards:
+            remarks.append(
+                f"{order.relative_fileloc} cannot be forked: {' and '.join(project.hazards)}. "
+                "This attempt starts an interpreter of its own and imports the file, which takes a second or more."
+            )
+        if order.cores is not None and not self._cores.can_limit:
+            remarks.append("This system cannot keep a process to some of its cores: the limit of cpu is not applied.")
+        return remarks
 
     async def close(self) -> None:
         """Close every zygote; whatever they forked is killed."""
@@ -243,7 +224,7 @@ class ForkServerLauncher:
         client = ZygoteClient(ours, f"environment {key or 'default'}")
         last_words = asyncio.create_task(_follow(process, client.name))
         try:
-            await client.hello()
+            hello = await client.hello()
         except LaunchError as error:
             await process.wait()
             text = await last_words
@@ -251,7 +232,9 @@ class ForkServerLauncher:
         except BaseException:
             client.close()
             raise
-        return _Environment(client, process)
+        if hello["hazards"]:
+            log.warning("nothing of this environment is forked", environment=client.name, because=hello["hazards"])
+        return _Environment(client, process, hello["hazards"])
 
     def _inherited(self) -> dict[str, str]:
         return clean_environment({name: text for name, text in os.environ.items() if name not in self._withheld})
@@ -265,7 +248,7 @@ class ForkServerLauncher:
 
     def _is_worn(self, task: "asyncio.Task[_Project]") -> bool:
         """Tell whether a fork server is to be replaced; it goes when the attempts that still run have ended."""
-        if not task.done() or not task.result().wear.is_worn or task.result().fresh:
+        if not task.done() or not task.result().wear.is_worn or task.result().hazards:
             return False
         self._worn.append(task.result())
         return True
@@ -273,11 +256,17 @@ class ForkServerLauncher:
     async def _start_project(self, key: ProjectKey) -> _Project:
         environment_key, bundle_path, relative_fileloc = key
         environment = await self._environment(environment_key)
+        if environment.hazards:
+            return _Project(environment.client, Wear(environment.process.pid), hazards=environment.hazards)
         ours, theirs = control.pair()
         output_read, output_write = os.pipe()
         client = ZygoteClient(ours, relative_fileloc)
-        order_id = self._next_id("project")
-        message = {"op": "project", "id": order_id, "bundle_path": bundle_path, "relative_path": relative_fileloc}
+        message = {
+            "op": "project",
+            "id": self._next_id("project"),
+            "bundle_path": bundle_path,
+            "relative_path": relative_fileloc,
+        }
         output = asyncio.create_task(_collect(output_read))
         try:
             pid = await environment.client.fork(message, (theirs.fileno(), output_write), watch=False)
@@ -301,30 +290,7 @@ class ForkServerLauncher:
         if hello["hazards"]:
             log.info("project is not forked, each attempt loads it", file=relative_fileloc, because=hello["hazards"])
             client.close()
-            return _Project(client, order_id, output, Wear(pid), fresh=True)
-        return _Project(client, order_id, output, Wear(pid))
-
-    async def _fork(
-        self, client: ZygoteClient, message: dict[str, Any], directory: Path, greeting: bytes
-    ) -> ForkedAttempt:
-        ours, theirs = socket.socketpair()
-        rest = _send_what_fits(ours, greeting)
-        pipes = {name: os.pipe() for name in ("log", "stdout", "stderr")}
-        order_id = str(message["id"])
-        try:
-            pid = await client.fork(message, (theirs.fileno(), *(write for _, write in pipes.values())))
-        except BaseException:
-            ours.close()
-            for read, _ in pipes.values():
-                os.close(read)
-            await self._directories.give_back(directory)
-            raise
-        finally:
-            theirs.close()
-            for _, write in pipes.values():
-                os.close(write)
-        outputs = {name: read for name, (read, _) in pipes.items()}
-        return ForkedAttempt(client, order_id, pid, ours.detach(), rest, outputs, directory, self._directories)
+        return _Project(client, Wear(pid), output, hello["hazards"])
 
     def _recycle(self) -> None:
         """Close project zygotes that are worn or unused for a while, or the longest unused above the maximum."""
@@ -336,7 +302,7 @@ class ForkServerLauncher:
         for key, task in self._projects.items():
             if task.done() and not task.cancelled() and task.exception() is None:
                 project = task.result()
-                if not project.fresh and project.client.running == 0:
+                if not project.hazards and project.client.running == 0:
                     idle.append((project.client.last_used, key, project))
         idle.sort(key=lambda item: item[0])
         surplus = len(self._projects) - MAX_PROJECTS
@@ -348,17 +314,6 @@ class ForkServerLauncher:
     def _next_id(self, kind: str) -> str:
         self._counter += 1
         return f"{kind}-{self._counter}"
-
-
-def _send_what_fits(sock: socket.socket, data: bytes) -> bytes:
-    """Put as much into a socket nobody reads yet as it takes; return the rest."""
-    if not data:
-        return data
-    sock.setblocking(False)
-    try:
-        return data[sock.send(data) :]
-    except BlockingIOError:
-        return data
 
 
 def _started(tasks: Iterable[asyncio.Task[T]]) -> list[T]:
@@ -375,7 +330,7 @@ def _is_over(task: "asyncio.Task[_Environment] | asyncio.Task[_Project]") -> boo
     if task.cancelled() or task.exception() is not None:
         return True
     started = task.result()
-    if isinstance(started, _Project) and started.fresh:
+    if isinstance(started, _Project) and started.hazards:
         return False
     return not started.client.alive
 

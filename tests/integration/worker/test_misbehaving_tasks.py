@@ -192,13 +192,54 @@ async def test_a_dag_file_that_starts_threads_is_not_forked(harness: Harness) ->
     stop = threading.Event()
     worker = threading.Thread(target=stop.wait, daemon=True, name="mine")
     worker.start()
+    loaded_by = os.getpid()
     with DAG("threaded") as dag:
         @task
-        def alive(): return worker.is_alive()
+        def alive(): return [worker.is_alive(), loaded_by == os.getpid(), sys.orig_argv[-2]]
         alive()
     """)
     run = await harness.run("threaded")
-    assert run.xcoms[("alive", "return_value")] is True
+    is_alive, is_own_import, command = run.xcoms[("alive", "return_value")]
+    assert is_alive and is_own_import and command == "spawned"
+    reason = "importing the DAG file started threads (mine)"
+    assert f"dag.py cannot be forked: {reason}" in run.messages("alive")
+    assert any(reason in remark for remark in harness.remarks["threaded"])
+
+
+async def test_a_dag_file_that_initialises_cuda_is_not_forked_and_keeps_its_surroundings(harness: Harness) -> None:
+    await harness.register(
+        """
+    import types
+    torch = sys.modules["torch"] = types.ModuleType("torch")
+    torch.cuda = types.SimpleNamespace(is_initialized=lambda: True)
+    context = os.getpid()
+    with DAG("cuda") as dag:
+        @task(retries=1, retry_delay=timedelta(0))
+        def uses(ti=None):
+            if ti.try_number == 1:
+                return os.kill(os.getpid(), 9)
+            assert context == os.getpid(), "a context of another process"
+            print("in", os.getcwd())
+            return [os.environ["OWN"], sorted(os.listdir("/proc/self/fd")), os.sched_getaffinity(0).__len__()]
+        @task
+        def large(): return len(bytearray(256 << 20))
+        uses()
+        large()
+    """,
+        name="cuda",
+        yaml="""
+    tasks:
+      uses: {env: {OWN: mine}, resources: {limits: {cpu: "1"}}}
+      large: {resources: {limits: {memory: 64Mi}}}
+    """,
+    )
+    run = await harness.run("cuda")
+    assert (run.tasks["uses"].state, run.tasks["large"].state) == ("success", "failed")
+    own, descriptors, cores = run.xcoms[("uses", "return_value")]
+    assert (own, cores) == ("mine", 1) and descriptors[:4] == ["0", "1", "2", "3"] and len(descriptors) <= 5
+    said = run.messages("uses")
+    assert "importing the DAG file initialised CUDA" in said and "/tmp/attempts/" in said and "SIGKILL" in said
+    assert "memory limit of 64Mi" in run.messages("large")
 
 
 async def test_a_branch_of_neighbours_is_not_disturbed(harness: Harness) -> None:
