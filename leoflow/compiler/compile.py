@@ -200,7 +200,7 @@ def _remarks(spec: DagSpec) -> list[str]:
     for task in spec.tasks:
         if "executor" in task.extra:
             remarks.append(f"task {task.task_id}: executor= is ignored, Leoflow has no Airflow executors")
-        if "executor_config" in task.extra:
+        if task.extra.get("executor_config", {}).keys() - {"leoflow"}:
             remarks.append(f"task {task.task_id}: executor_config= is ignored, use `tasks` in leoflow.yaml")
         if "email" in task.extra:
             remarks.append(f"task {task.task_id}: email= is ignored, use on_failure_callback with SmtpNotifier")

@@ -29,11 +29,17 @@ def apply_overlay(config: LeoflowYaml, dag: LoadedDag) -> dict[str, Any]:
     spec["python_version"] = config.python_version
     spec["dependencies"] = list(config.requirements())
     spec["system_packages"] = sorted(set(config.system_packages))
-    spec["connections"] = None if config.connections is None else sorted(set(config.connections))
-    spec["variables"] = None if config.variables is None else sorted(set(config.variables))
+    spec["connections"] = _declared(config.connections, spec["connections"])
+    spec["variables"] = _declared(config.variables, spec["variables"])
     spec["staging"] = config.staging.model_dump(mode="json") if config.staging.enabled else None
     spec["alerts"] = config.alerts.model_dump(mode="json") if config.alerts.on_failure else None
     return spec
+
+
+def _declared(by_project: Iterable[str] | None, by_dag: Iterable[str]) -> list[str] | None:
+    """Return what the project and the DAG declare together; None when neither says anything."""
+    declared = {*(by_project or ()), *by_dag}
+    return sorted(declared) if declared or by_project is not None else None
 
 
 def _task(config: LeoflowYaml, task: dict[str, Any], explicit: list[str]) -> dict[str, Any]:

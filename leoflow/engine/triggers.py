@@ -38,12 +38,21 @@ class Deferral:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedTrigger:
-    """A trigger to run, and the attempt that waits for it."""
+    """A trigger to run, and the attempt that waits for it.
+
+    Attributes:
+        key: one number space for those of tasks and those of asset watchers.
+        classpath: import path of the trigger's class.
+        kwargs: its arguments, as the Task SDK encoded them.
+        attempt: the attempt; of a watcher nobody's, it only says whose environment, project and secrets there are.
+        is_watcher: it makes events of assets.
+    """
 
     key: int
     classpath: str
     kwargs: dict[str, Any]
     attempt: ClaimedAttempt
+    is_watcher: bool = False
 
 
 @dataclass(frozen=True, slots=True)

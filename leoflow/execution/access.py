@@ -1,4 +1,4 @@
-"""Which connections and variables an attempt may have: in a cluster, those its project's leoflow.yaml declares.
+"""Which connections and variables an attempt may have: in a cluster, those its leoflow.yaml or its DAG declares.
 
 Checked where the value would leave the database, on our side of the socket and of HTTP. A refusal is told to the Task
 SDK as such, which then asks no other backend; it is explained in the attempt's log and recorded in the audit log.
@@ -63,7 +63,7 @@ class SecretAccess:
             "PERMISSION_DENIED",
             {
                 "status_code": 403,
-                "message": f"this task may not have the {kind} {name!r}: its project does not declare it",
+                "message": f"this task may not have the {kind} {name!r}: neither its project nor its DAG declares it",
             },
             expected=not to_write,  # the SDK looks at the answer of a read, and ignores the one of a write
             note=_explain(attempt, kind, name),
@@ -128,7 +128,8 @@ def _explain(attempt: "AttemptContext", kind: Kind, name: str) -> str | None:
         return None
     attempt.refused.add((kind, name))
     return (
-        f"The task asked for the {kind} {name!r} and was refused: its project does not declare it. "
+        f"The task asked for the {kind} {name!r} and was refused: neither its project nor its DAG declares it. "
         f"Add it under `{kind}s:` in the leoflow.yaml beside {attempt.claimed.relative_fileloc or 'dag.py'}, "
+        f'or give the task executor_config={{"leoflow": {{"{kind}s": ["{name}"]}}}}, '
         f"or have an administrator add it to the setting secrets.shared_{kind}s."
     )

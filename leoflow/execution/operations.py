@@ -54,6 +54,20 @@ OPERATIONS: Mapping[str, Operation] = {
 OF_TRIGGERS = frozenset({"GetHITLDetailResponse", "UpdateHITLDetail"})
 """Asked by triggers and over HTTP only: a task's own decoder has no type for the answer, as in Airflow."""
 
+OF_WATCHERS = frozenset(
+    {
+        "DeleteVariable",
+        "GetAssetByName",
+        "GetAssetByUri",
+        "GetAssetEventByAsset",
+        "GetAssetEventByAssetAlias",
+        "GetConnection",
+        "GetVariable",
+        "PutVariable",
+    }
+)
+"""What the triggers of asset watchers may ask, which belong to no task."""
+
 LOCAL = frozenset({"MaskSecret", "ResendLoggingFD", "SetRenderedFields", "SetRenderedMapIndex"}) | TERMINAL
 """Messages the attempt's supervisor answers itself, because they concern its log, its outcome or its memory."""
 

@@ -21,6 +21,8 @@ TRIGGER_FIELD = "leoflow_trigger"
 
 FIRED = "LeoflowTriggerFired"
 UNKNOWN = "LeoflowTriggerUnknown"
+OBSERVED = "LeoflowWatcherEvent"
+STOPPED = "LeoflowWatcherStopped"
 
 
 class TriggerComms:
@@ -70,6 +72,15 @@ class TriggerComms:
         """
         self._write(bytes(self._frame(id=0, body=body).as_bytes()))
 
+    async def ask(self, body: "dict[str, Any]") -> None:
+        """Send a message of our own and wait until it is done.
+
+        Raises:
+            AirflowRuntimeError: it was refused.
+            TypeError: it holds something that is no plain data.
+        """
+        await self._exchange(body)
+
     def answered(self, frame: "list[Any]") -> None:
         """Take the answer `[id, body]` or `[id, None, error]`."""
         waiting = self._waiting.pop(frame[0], None)
@@ -81,11 +92,13 @@ class TriggerComms:
             waiting.set_exception(error)
 
     async def _ask(self, msg: Any, asking: "int | None") -> Any:
+        return await self._exchange({**msg.model_dump(), TRIGGER_FIELD: asking})
+
+    async def _exchange(self, body: "dict[str, Any]") -> Any:
         request_id = next(self._ids)
         answer = self._waiting[request_id] = self._loop.create_future()
         try:
-            frame = self._frame(id=request_id, body={**msg.model_dump(), TRIGGER_FIELD: asking})
-            self._write(bytes(frame.as_bytes()))
+            self._write(bytes(self._frame(id=request_id, body=body).as_bytes()))
             return await answer
         finally:
             self._waiting.pop(request_id, None)

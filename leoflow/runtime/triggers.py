@@ -26,7 +26,8 @@ import structlog
 
 from leoflow.runtime import printing, processes, sdk_adapter
 from leoflow.runtime.plugins import use_plugins_of
-from leoflow.runtime.trigger_comms import FIRED, TRIGGER_FIELD, UNKNOWN, TriggerComms, current_trigger
+from leoflow.runtime.trigger_comms import FIRED, STOPPED, TRIGGER_FIELD, UNKNOWN, TriggerComms, current_trigger
+from leoflow.runtime.watchers import keep_watching
 
 _HEADER = 4
 _BLOCKED_SECONDS = 1.0
@@ -121,17 +122,24 @@ class _Runner:
         for key in command.get("cancel", ()):
             if key in self._tasks:
                 self._tasks[key].cancel()
+            else:
+                self._comms.tell({"type": STOPPED, "key": key})
 
     async def _watch(self, spec: "dict[str, Any]") -> None:
         key = spec["key"]
         current_trigger.set(key)
         structlog.contextvars.bind_contextvars(**{TRIGGER_FIELD: key})
         try:
+            if spec["is_watcher"]:
+                await keep_watching(key, spec["name"], lambda: self._made(spec), self._comms)
+                return
             trigger = self._made(spec)
             if trigger is not None:
                 await self._follow(key, spec["name"], trigger)
         except asyncio.CancelledError:
             self._log.info("The trigger was cancelled: nothing waits for it here any more.")
+            if spec["is_watcher"]:
+                self._comms.tell({"type": STOPPED, "key": key})
         except BaseException as error:
             self._failed(key, "The trigger failed.", error)
         finally:
@@ -151,7 +159,7 @@ class _Runner:
             return None
         trigger = trigger_class(**deserialize(spec["kwargs"]))
         trigger.trigger_id = spec["key"]
-        trigger.task_instance = _task_instance(spec["ti"])
+        trigger.task_instance = None if spec["ti"] is None else _task_instance(spec["ti"])
         trigger.timeout_after = None
         return trigger
 

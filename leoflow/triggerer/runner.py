@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -15,7 +15,7 @@ from leoflow.engine import Firing
 from leoflow.execution import values
 from leoflow.execution.context import Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
-from leoflow.execution.operations import OPERATIONS, perform
+from leoflow.execution.operations import OF_WATCHERS, OPERATIONS, perform
 from leoflow.triggerer.waiting import RunnerKey, Waiting
 from leoflow.worker.frames import FrameChannel
 from leoflow.worker.launchers.fork_client import ZygoteClient
@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 FIRED = "LeoflowTriggerFired"
 UNKNOWN = "LeoflowTriggerUnknown"
+OBSERVED = "LeoflowWatcherEvent"
+STOPPED = "LeoflowWatcherStopped"
 TRIGGER_FIELD = "leoflow_trigger"
 
 _READ_SIZE = 256 * 1024
@@ -42,6 +44,12 @@ class Supervisor(Protocol):
 
     def unknown(self, key: int) -> None:
         """A trigger's class may be in a project this runner does not know."""
+
+    async def observed(self, waiting: Waiting, payload: Any) -> None:
+        """A watcher's trigger saw something; returns once that is recorded, raises ValueError if it cannot be."""
+
+    def stopped(self, key: int) -> None:
+        """A watcher's trigger that was to stop did."""
 
 
 class Runner:
@@ -116,10 +124,13 @@ class Runner:
         for first in range(0, len(orders), _START_BATCH):
             self._channel.send([0, {"start": orders[first : first + _START_BATCH]}])
 
-    def cancel(self, keys: list[int]) -> None:
-        """Have triggers cancelled."""
-        if self._channel is not None and not self._channel.closed and keys:
+    def cancel(self, keys: list[int]) -> bool:
+        """Have triggers cancelled; False when no process runs them."""
+        if self._channel is None or self._channel.closed:
+            return False
+        if keys:
             self._channel.send([0, {"cancel": keys}])
+        return True
 
     def kill(self) -> None:
         """Kill the process now."""
@@ -134,14 +145,37 @@ class Runner:
             self._on_fired(message)
         elif kind == UNKNOWN and isinstance(message.get("key"), int):
             self._supervisor.unknown(message["key"])
+        elif kind == STOPPED and isinstance(message.get("key"), int):
+            self._supervisor.stopped(message["key"])
+        elif kind == OBSERVED:
+            self._spawn(self._observe(request_id, message))
         else:
-            task = asyncio.ensure_future(self._operate(request_id, str(kind), message))
-            self._requests.add(task)
-            task.add_done_callback(self._requests.discard)
+            self._spawn(self._operate(request_id, str(kind), message))
+
+    def _spawn(self, answering: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(answering)
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    async def _observe(self, request_id: int, message: dict[str, Any]) -> None:
+        waiting = self._waiting.get(message.get("key", 0))
+        if waiting is None or not waiting.trigger.is_watcher:
+            self._refuse(request_id, refused("nothing watches with this trigger"))
+            return
+        try:
+            payload = message.get("payload")
+            values.encode(payload, self._store.limits.xcom_bytes)
+            await self._supervisor.observed(waiting, payload)
+        except ValueError as error:
+            self._refuse(request_id, refused(f"the trigger's event cannot be kept: {error}"))
+        else:
+            if self._channel is not None:
+                self._channel.answer(request_id, None)
 
     def _on_fired(self, message: Message) -> None:
         waiting = self._waiting.get(message.get("key", 0))
-        if waiting is None or waiting.runner != self.key or message.get("outcome") not in _OUTCOMES:
+        outcomes = _OUTCOMES if waiting is None or not waiting.trigger.is_watcher else {"failed_trigger"}
+        if waiting is None or waiting.runner != self.key or message.get("outcome") not in outcomes:
             return
         try:
             xcoms = message.get("xcoms") or {}
@@ -170,7 +204,7 @@ class Runner:
         if kind == "MaskSecret":
             waiting.context.secrecy.add(message.get("value"), message.get("name"))
             return None
-        if kind not in OPERATIONS:
+        if kind not in (OF_WATCHERS if waiting.trigger.is_watcher else OPERATIONS):
             raise refused(f"a trigger cannot ask {kind!r}")
         return await perform(OPERATIONS[kind], self._store, waiting.context, message)
 

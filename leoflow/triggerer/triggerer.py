@@ -6,8 +6,11 @@ import os
 import random
 import socket
 import time
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta
+from typing import Any
 
+import orjson
 import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
@@ -21,6 +24,7 @@ from leoflow.execution.context import AttemptContext, Store
 from leoflow.supervision import Backoff
 from leoflow.triggerer.runner import Fork, Runner, failure
 from leoflow.triggerer.waiting import RunnerKey, Waiting
+from leoflow.triggerer.watcher_events import WatcherEvents
 from leoflow.worker.launchers.base import LaunchError
 from leoflow.worker.log_shipper import LogShipper
 from leoflow.worker.masking import Masker
@@ -32,6 +36,7 @@ _DATABASE_ERRORS = (psycopg.Error, PoolTimeout, OSError)
 _CLAIM_BATCH = 1000
 _FIRE_BATCH = 500
 _IDLE_RUNNER_SECONDS = 600.0
+_STOPPING_SECONDS = 2.0
 
 
 class Triggerer:
@@ -61,6 +66,9 @@ class Triggerer:
         self._fired: list[Firing] = []
         self._has_fired = asyncio.Event()
         self._shipper = LogShipper(pool)
+        self._events = WatcherEvents(pool)
+        self._has_stopped = asyncio.Event()
+        self._notes: set[asyncio.Task[None]] = set()
         self._listener: Listener | None = None
         self._lease = timedelta(seconds=self._settings.lease_seconds)
         self._lease_until = 0.0
@@ -101,6 +109,9 @@ class Triggerer:
             try:
                 async with self._pool.connection() as connection:
                     claimed = await engine.claim_triggers(connection, self._key, room, queues=self._queues)
+                    # As in Airflow, after what tasks wait for, and not where the triggerer serves certain queues.
+                    if len(claimed) < room and self._queues is None:
+                        claimed += await engine.claim_watchers(connection, self._key, room - len(claimed))
             except _DATABASE_ERRORS as error:
                 log.warning("claiming triggers failed, trying again", error=str(error))
                 return 0
@@ -115,7 +126,8 @@ class Triggerer:
         masker = Masker()
         context = AttemptContext(trigger.attempt, masker)
         runner = (trigger.attempt.environment_key, None)
-        waiting = Waiting(trigger, context, masker, self._shipper.emitter(trigger.attempt), runner)
+        emit = _watcher_log(trigger) if trigger.is_watcher else self._shipper.emitter(trigger.attempt)
+        waiting = Waiting(trigger, context, masker, emit, runner)
         self._waiting[trigger.key] = waiting
         return waiting
 
@@ -141,6 +153,7 @@ class Triggerer:
                         log.warning("a process that runs triggers cannot be started", reason=error.reason)
                     else:
                         self._fail_all(runner.key, error.reason)
+                self._forget_leaving(runner.key)
                 await asyncio.sleep(backoff.pause())
         finally:
             if self._runners.get(runner.key) is runner:
@@ -148,7 +161,7 @@ class Triggerer:
                 del self._tasks[runner.key]
 
     def _of(self, key: RunnerKey) -> list[Waiting]:
-        return [one for one in self._waiting.values() if one.runner == key and not one.fired]
+        return [one for one in self._waiting.values() if one.runner == key and not (one.fired or one.is_leaving)]
 
     def _fail_all(self, key: RunnerKey, reason: str) -> None:
         for waiting in self._of(key):
@@ -170,9 +183,59 @@ class Triggerer:
         waiting = self._waiting.get(firing.key)
         if waiting is None or waiting.fired:
             return
+        if waiting.trigger.is_watcher:
+            self._spawn(self._events.failed(firing.key, "".join((firing.payload or {}).get("traceback") or ())))
+            return
         waiting.fired = True
         self._fired.append(firing)
         self._has_fired.set()
+
+    # -- watchers -----------------------------------------------------------------------------------------
+
+    async def observed(self, waiting: Waiting, payload: Any) -> None:
+        """Record an event of a watcher's trigger.
+
+        Raises:
+            ValueError: it cannot be kept.
+        """
+        await self._events.record(waiting.trigger.key, payload)
+
+    def stopped(self, key: int) -> None:
+        """Let go of a watcher's trigger that was to stop; others may run it."""
+        waiting = self._waiting.get(key)
+        if waiting is not None and waiting.is_leaving:
+            del self._waiting[key]
+            self._has_stopped.set()
+            self._spawn(self._release_watcher(key))
+
+    async def _release_watcher(self, key: int) -> None:
+        with contextlib.suppress(*_DATABASE_ERRORS):  # if this fails, the next heartbeat frees it
+            async with self._pool.connection() as connection:
+                await engine.release_watchers(connection, self._key, [key])
+
+    def _watched(self) -> list[int]:
+        return [key for key, waiting in self._waiting.items() if waiting.trigger.is_watcher]
+
+    def _stop_watchers(self, keys: Iterable[int]) -> None:
+        """Have triggers of watchers stopped. They are kept until they say so: what they still see counts."""
+        for key in keys:
+            waiting = self._waiting.get(key)
+            if waiting is None or waiting.is_leaving:
+                continue
+            waiting.is_leaving = True
+            runner = self._runners.get(waiting.runner)
+            if runner is None or not runner.cancel([key]):
+                self.stopped(key)
+
+    def _forget_leaving(self, runner: RunnerKey) -> None:
+        """The process that was to stop triggers is gone, and they with it."""
+        for key in [key for key, one in self._waiting.items() if one.runner == runner and one.is_leaving]:
+            self.stopped(key)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
 
     async def _fire_forever(self) -> None:
         while True:
@@ -234,8 +297,10 @@ class Triggerer:
                     alive = await engine.triggerer_heartbeat(connection, self._key, self._lease)
                     if alive:
                         self._lease_until = before + self._settings.lease_seconds
-                        lost = await engine.lost_triggers(connection, self._key, list(self._waiting))
-                        self._let_go(lost)
+                        watched = self._watched()
+                        awaited = list(self._waiting.keys() - set(watched))
+                        self._let_go(await engine.lost_triggers(connection, self._key, awaited))
+                        self._stop_watchers(await engine.lost_watchers(connection, self._key, watched))
             except _DATABASE_ERRORS as error:
                 log.warning("heartbeat failed", error=str(error))
                 alive = time.monotonic() < self._lease_until
@@ -282,9 +347,30 @@ class Triggerer:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _close(self) -> None:
+        self._stop_watchers(self._watched())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOPPING_SECONDS):
+                while self._watched():
+                    self._has_stopped.clear()
+                    await self._has_stopped.wait()
         await self._stop_runners()
+        await self._events.close()
         await self._shipper.flush()
         with contextlib.suppress(*_DATABASE_ERRORS):
             async with self._pool.connection() as connection:
                 if self._key:
                     await retry_transient(lambda: engine.retire_triggerer(connection, self._key), attempts=1)
+
+
+def _watcher_log(trigger: ClaimedTrigger) -> Callable[[bytes], None]:
+    """What a watcher's trigger logs goes into our own log: it has no task."""
+
+    def emit(line: bytes) -> None:
+        event = orjson.loads(line)
+        level = {"warning": log.warning, "error": log.error, "critical": log.error}.get(event.get("level"), log.info)
+        told = {name: event[name] for name in ("result", "error_detail") if name in event}
+        level(
+            "asset watcher", dag_id=trigger.attempt.dag_id, trigger=trigger.classpath, line=event.get("event"), **told
+        )
+
+    return emit

@@ -22,6 +22,7 @@ class Waiting:
         emit: takes lines of the task's log.
         runner: where it runs.
         fired: it has said what came of it; the database may not know yet.
+        is_leaving: a watcher's trigger that was told to stop and has not said yet that it did.
     """
 
     trigger: ClaimedTrigger
@@ -30,29 +31,36 @@ class Waiting:
     emit: Callable[[bytes], None]
     runner: RunnerKey
     fired: bool = False
+    is_leaving: bool = False
 
     @property
     def name(self) -> str:
         """What logs call it."""
         attempt = self.trigger.attempt
+        if self.trigger.is_watcher:
+            return f"asset watcher of {attempt.dag_id} ({self.trigger.classpath})"
         instance = attempt.task_id if attempt.map_index < 0 else f"{attempt.task_id}[{attempt.map_index}]"
         return f"{attempt.dag_id}/{attempt.run_id}/{instance}/{attempt.try_number} ({self.trigger.classpath})"
 
     def order(self) -> dict[str, object]:
         """Return what its runner needs to start it."""
-        attempt = self.trigger.attempt
         return {
             "key": self.trigger.key,
             "name": self.name,
             "classpath": self.trigger.classpath,
             "kwargs": self.trigger.kwargs,
-            "ti": {
-                "id": str(attempt.attempt_id),
-                "dag_version_id": str(attempt.dag_version_id),
-                "dag_id": attempt.dag_id,
-                "run_id": attempt.run_id,
-                "task_id": attempt.task_id,
-                "try_number": attempt.try_number,
-                "map_index": attempt.map_index,
-            },
+            "is_watcher": self.trigger.is_watcher,
+            "ti": None if self.trigger.is_watcher else self._instance(),
+        }
+
+    def _instance(self) -> dict[str, object]:
+        attempt = self.trigger.attempt
+        return {
+            "id": str(attempt.attempt_id),
+            "dag_version_id": str(attempt.dag_version_id),
+            "dag_id": attempt.dag_id,
+            "run_id": attempt.run_id,
+            "task_id": attempt.task_id,
+            "try_number": attempt.try_number,
+            "map_index": attempt.map_index,
         }

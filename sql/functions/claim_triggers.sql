@@ -17,13 +17,7 @@ declare
     v_refs leoflow_core.instance_ref[];
 begin
     perform set_config('synchronous_commit', 'off', true);
-    perform from leoflow_core.process as p
-    where p.process_key = p_triggerer_key and p.ended_at is null and p.lease_until > clock_timestamp()
-    for key share;
-    if not found then
-        perform leoflow_core.reject('LF410', format('triggerer %s has no lease', p_triggerer_key),
-            'stop its triggers and register again');
-    end if;
+    perform leoflow_core.require_triggerer(p_triggerer_key);
     select array_agg(p.process_key) into v_lost from (
         select p.process_key from leoflow_core.process as p
         where p.kind = 'triggerer' and p.ended_at is null and p.lease_until <= clock_timestamp()

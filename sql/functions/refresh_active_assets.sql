@@ -1,7 +1,7 @@
 -- Makes every asset inactive that no DAG mentions, and active every one that is mentioned, unless an active asset has
 -- its name or its uri already: that is a conflict, and a warning of the DAGs that mention it (Airflow 3.2,
 -- _update_asset_orphanage).
--- Locks: the assets advisory lock; the assets' rows that change. Callers: register_assets, delete_dag.
+-- Locks: the assets advisory lock; the assets' rows that change; as refresh_watchers. Callers: register_assets, delete_dag.
 create or replace function leoflow_core.refresh_active_assets() returns void language plpgsql as $$
 declare
     v_asset leoflow_core.asset;
@@ -34,6 +34,7 @@ begin
             notify leoflow_assets;
         end if;
     end if;
+    perform leoflow_core.refresh_watchers();
 end
 $$;
 comment on function leoflow_core.refresh_active_assets() is

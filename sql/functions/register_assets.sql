@@ -21,6 +21,7 @@ begin
     end if;
     perform pg_advisory_xact_lock(leoflow_core.lock_class('assets'), 0);
     perform leoflow_core.name_assets(v_leaves);
+    perform leoflow_core.register_watchers(p_dag_key, v_leaves);
 
     delete from leoflow_core.task_asset as t where t.dag_key = p_dag_key and not exists (
         select from jsonb_to_recordset(v_leaves) as l(task_id text, direction text, name text, uri text)
@@ -102,7 +103,7 @@ create or replace function leoflow_core.spec_assets(p_spec jsonb) returns jsonb 
 $$;
 comment on function leoflow_core.spec_assets(jsonb) is 'Every asset, alias and reference a spec mentions.';
 
--- Creates the assets, aliases and watchers among leaves, or updates them. Raises LF422.
+-- Creates the assets and aliases among leaves, or updates them. Raises LF422.
 -- Locks: the assets' rows that change; the caller holds the assets advisory lock. Callers: register_assets.
 create or replace function leoflow_core.name_assets(p_leaves jsonb) returns void language plpgsql as $$
 declare
@@ -132,32 +133,9 @@ begin
     where not exists (select from leoflow_core.asset_alias as a where a.name = l.name)
     order by l.first
     on conflict do nothing;
-
-    delete from leoflow_core.asset_watcher as w using (
-        select distinct a.asset_key
-        from jsonb_to_recordset(p_leaves) as l(type text, name text, uri text)
-        join leoflow_core.asset as a on a.name = l.name and a.uri = l.uri
-        where l.type = 'asset'
-    ) as mine
-    where w.asset_key = mine.asset_key and not exists (
-        select from jsonb_to_recordset(p_leaves) as l(type text, name text, uri text, watchers jsonb)
-        join leoflow_core.asset as a on a.name = l.name and a.uri = l.uri
-        cross join lateral jsonb_array_elements(coalesce(nullif(l.watchers, 'null'), '[]')) as x(watcher)
-        where l.type = 'asset' and a.asset_key = w.asset_key and x.watcher ->> 'name' = w.name
-    );
-    insert into leoflow_core.asset_watcher as w (asset_key, name, classpath, kwargs)
-    select distinct on (a.asset_key, x.watcher ->> 'name')
-        a.asset_key, x.watcher ->> 'name', x.watcher -> 'trigger' ->> 'classpath', coalesce(x.watcher -> 'trigger' -> 'kwargs', '{}')
-    from jsonb_to_recordset(p_leaves) as l(type text, name text, uri text, watchers jsonb)
-    join leoflow_core.asset as a on a.name = l.name and a.uri = l.uri
-    cross join lateral jsonb_array_elements(coalesce(nullif(l.watchers, 'null'), '[]')) as x(watcher)
-    where l.type = 'asset'
-    order by a.asset_key, x.watcher ->> 'name'
-    on conflict (asset_key, name) do update set classpath = excluded.classpath, kwargs = excluded.kwargs
-    where (w.classpath, w.kwargs) is distinct from (excluded.classpath, excluded.kwargs);
 end
 $$;
-comment on function leoflow_core.name_assets(jsonb) is 'Creates or updates the assets, aliases and watchers among leaves.';
+comment on function leoflow_core.name_assets(jsonb) is 'Creates or updates the assets and aliases among leaves.';
 
 -- The assets among leaves, each once as it is mentioned last; first is where it is mentioned first.
 -- Locks: none. Callers: name_assets.

@@ -1,6 +1,6 @@
 -- Pauses or unpauses a DAG. While paused its runs do not start, and what is ready in its running runs is not claimed;
 -- running attempts go on. Workers are woken at commit of an unpausing.
--- Locks: the DAG's row, then the scheduled instances of its running runs in key order.
+-- Locks: the DAG's row, then the scheduled instances of its running runs in key order; as refresh_watchers.
 -- Callers: operators, API, CLI.
 create or replace function leoflow.set_paused(p_dag_id text, p_is_paused boolean, p_user text default null)
 returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -22,6 +22,7 @@ begin
     if not p_is_paused then
         perform leoflow_core.release_held(v_dag_key);
     end if;
+    perform leoflow_core.refresh_watchers();
     perform leoflow_core.write_audit(case when p_is_paused then 'paused' else 'unpaused' end, p_user, p_dag_id);
     notify leoflow_schedule;
     if not p_is_paused then

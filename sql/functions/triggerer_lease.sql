@@ -13,6 +13,7 @@ begin
         detail = excluded.detail, lease_until = excluded.lease_until
     returning p.process_key into v_key;
     update leoflow_core.trigger as g set triggerer_key = null where g.triggerer_key = v_key;
+    perform leoflow_core.release_watchers(v_key);
     return v_key;
 end
 $$;
@@ -34,12 +35,27 @@ $$;
 comment on function leoflow_core.triggerer_heartbeat(int, interval) is
 'Renews a triggerer''s lease; false when it is lost.';
 
+-- Raises LF410 when a triggerer has no lease. Locks: its row for key share. Callers: claim_triggers, claim_watchers.
+create or replace function leoflow_core.require_triggerer(p_triggerer_key int) returns void language plpgsql as $$
+begin
+    perform from leoflow_core.process as p
+    where p.process_key = p_triggerer_key and p.ended_at is null and p.lease_until > clock_timestamp()
+    for key share;
+    if not found then
+        perform leoflow_core.reject('LF410', format('triggerer %s has no lease', p_triggerer_key),
+            'stop its triggers and register again');
+    end if;
+end
+$$;
+comment on function leoflow_core.require_triggerer(int) is 'Raises LF410 when a triggerer has no lease.';
+
 -- A triggerer says goodbye: its triggers are free for others at once. Locks: its row, its triggers. Callers: triggerer.
 create or replace function leoflow_core.retire_triggerer(p_triggerer_key int) returns void language plpgsql as $$
 begin
     update leoflow_core.process as p set ended_at = clock_timestamp(), lease_until = clock_timestamp()
     where p.process_key = p_triggerer_key;
     update leoflow_core.trigger as g set triggerer_key = null where g.triggerer_key = p_triggerer_key;
+    perform leoflow_core.release_watchers(p_triggerer_key);
 end
 $$;
 comment on function leoflow_core.retire_triggerer(int) is 'A triggerer says goodbye.';

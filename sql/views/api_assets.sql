@@ -53,10 +53,14 @@ select
     coalesce((
         select
             jsonb_agg(
-                jsonb_build_object('name', w.name, 'trigger_id', w.watcher_key, 'created_date', w.created_at) order by w.name
+                jsonb_build_object('name', w.name, 'trigger_id', w.trigger_key, 'created_date', w.created_at) order by w.name
             )
-        from leoflow_core.asset_watcher w
-        where w.asset_key = a.asset_key and a.is_active
+        from (
+            select distinct on (w.trigger_key) w.name, w.trigger_key, w.created_at
+            from leoflow_core.asset_watcher w
+            where w.asset_key = a.asset_key and w.trigger_key is not null
+            order by w.trigger_key, w.dag_key
+        ) w
     ), '[]') as watchers,
     coalesce((
         select jsonb_build_object('id', e.event_key, 'timestamp', e.created_at)

@@ -284,17 +284,6 @@ async def test_group_and_extra_follow_the_dag(connection: Connection) -> None:
     assert await cursor.fetchall() == [("sea", {"team": "new"}, ["one.make"])]
 
 
-async def test_watchers_are_recorded_and_follow_the_dag(connection: Connection) -> None:
-    def watched(*names: str) -> dict[str, object]:
-        trigger = {"classpath": "a.B", "kwargs": {"x": 1}}
-        return asset("a", watchers=[{"name": name, "trigger": trigger} for name in names])
-
-    await engine.register_version(connection, consumer("c", all_of(watched("w", "v"))))
-    await engine.register_version(connection, consumer("c", all_of(watched("w"))))
-    cursor = await connection.execute("select name, classpath, kwargs from leoflow_core.asset_watcher")
-    assert await cursor.fetchall() == [("w", "a.B", {"x": 1})]
-
-
 async def test_events_from_outside_are_part_of_the_callers_transaction(connection: Connection) -> None:
     await engine.register_version(connection, consumer("consumer", all_of(A)))
     with pytest.raises(ZeroDivisionError):

@@ -18,13 +18,15 @@ EXCLUDED = {
     "example_params_ui_tutorial": "has a required parameter without a value",
     "example_external_task": "triggers a run of child_dag and waits for one; which it meets is a matter of time",
     "example_hitl_operator": "waits for a person, and for a mail server",
-    "example_asset_with_watchers": "started by a file that something else creates",
     "example_measurement_correction_decorator": "waits for a person",
     "example_measurement_correction_operator": "waits for a person",
     "example_branch_datetime_operator_2": "branches by the time of day",
     "example_weekday_branch_operator": "branches by the day of the week",
 }
 """DAG id to the reason why it is not run."""
+
+WATCHED = {"example_asset_with_watchers": "/tmp/test"}
+"""DAG id to the file whose coming starts it; not triggered. Here another test runs them, with a file of its own."""
 
 FIRST = (
     "asset_with_extra_by_yield",

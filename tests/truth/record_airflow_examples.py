@@ -28,7 +28,7 @@ from benchmarks.airflow_api import AirflowApi
 from benchmarks.lite import free_port, wait_until_ready
 from benchmarks.peers.airflow import install, recreate_database, settings, stop
 from leoflow.db.embedded import EmbeddedPostgres
-from tests.truth.airflow_examples import EXCLUDED, FIRST, FOLDERS, LOGICAL_DATE
+from tests.truth.airflow_examples import EXCLUDED, FIRST, FOLDERS, LOGICAL_DATE, WATCHED
 
 PROCESSES = ("api-server", "scheduler", "triggerer", "dag-processor")
 
@@ -123,6 +123,26 @@ def run_all(api: AirflowApi, dag_ids: Iterable[str], seconds: float) -> dict[str
     return ended
 
 
+def run_watched(api: AirflowApi, connection: psycopg.Connection, dags: Path, seconds: float) -> dict[str, Any]:
+    """Have each DAG's watcher running, create the file it waits for, and read how the run ended."""
+    ended: dict[str, Any] = {}
+    for dag_id, awaited in WATCHED.items():
+        [source] = dags.rglob(f"{dag_id}.py")
+        source.touch()  # it was paused when it was parsed, and only parsing starts a watcher
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            watchers = connection.execute("select 1 from asset_watcher").fetchall()
+            runs = api.get(f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"]
+            if watchers and not runs:
+                Path(awaited).touch()
+            if runs and runs[0]["state"] in ("success", "failed"):
+                ended[dag_id] = {"state": runs[0]["state"], "tasks": task_states(api, dag_id, runs[0]["dag_run_id"])}
+                say(f"{dag_id}: {runs[0]['state']} ({runs[0]['run_type']})")
+                break
+            time.sleep(3)
+    return ended
+
+
 def task_states(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, dict[str, str | None]]:
     """State by task id and map index."""
     body = api.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=1000)
@@ -132,8 +152,8 @@ def task_states(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, dict[str
     return tasks
 
 
-def record(program: Path, scratch: Path, seconds: float) -> dict[str, Any]:
-    """Everything, from an empty database to the states."""
+def record(program: Path, scratch: Path, seconds: float, *, only_watched: bool) -> dict[str, Any]:
+    """Everything, or only what waits for a file, from an empty database to the states."""
     server = EmbeddedPostgres(scratch / "postgres")
     database_url = asyncio.run(server.start())
     try:
@@ -144,9 +164,12 @@ def record(program: Path, scratch: Path, seconds: float) -> dict[str, Any]:
             if unknown := EXCLUDED.keys() - set(found):
                 say(f"excluded but not there: {sorted(unknown)}")
             say(f"{len(found)} DAGs: {found}")
-            wanted = [dag_id for dag_id in found if dag_id not in EXCLUDED]
+            watched = run_watched(api, connection, scratch / "home" / "dags", seconds)
+            if only_watched:
+                return watched
+            wanted = [dag_id for dag_id in found if dag_id not in EXCLUDED and dag_id not in WATCHED]
             first = run_all(api, [dag_id for dag_id in wanted if dag_id in FIRST], seconds)
-            return first | run_all(api, [dag_id for dag_id in wanted if dag_id not in FIRST], seconds)
+            return watched | first | run_all(api, [dag_id for dag_id in wanted if dag_id not in FIRST], seconds)
     finally:
         asyncio.run(server.stop())
 
@@ -158,10 +181,12 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, required=True, help="where the environment and the home go")
     parser.add_argument("--airflow", type=Path, help="the `airflow` program of an environment that exists already")
     parser.add_argument("--seconds", type=float, default=900, help="how long to wait for the runs")
+    parser.add_argument("--only-watched", action="store_true", help="renew only the DAGs that wait for a file")
     arguments = parser.parse_args()
     arguments.scratch.mkdir(parents=True, exist_ok=True)
     program = arguments.airflow or install(arguments.scratch / "airflow-peer")
-    ended = record(program, arguments.scratch.resolve(), arguments.seconds)
+    ended = json.loads(arguments.output.read_text()) if arguments.only_watched else {}
+    ended |= record(program, arguments.scratch.resolve(), arguments.seconds, only_watched=arguments.only_watched)
     arguments.output.write_text(json.dumps(dict(sorted(ended.items())), indent=1) + "\n")
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from leoflow.runtime.loading.describe_values import literal, type_name
+from leoflow.runtime.loading.failures import Failure
 
 
 def describe_asset(value: Any) -> dict[str, Any]:
@@ -41,4 +42,28 @@ def _asset(value: Any) -> dict[str, Any]:
 
 def _watcher(value: Any) -> dict[str, Any]:
     classpath, kwargs = value.trigger.serialize()
-    return {"name": value.name, "trigger": {"classpath": classpath, "kwargs": literal(kwargs)}}
+    return {"name": value.name, "trigger": {"classpath": classpath, "kwargs": _encoded(value.name, kwargs)}}
+
+
+def _encoded(watcher: str, kwargs: Any) -> Any:
+    """Encode the arguments of a trigger as those of a deferral are, to make it anew from them."""
+    from airflow.sdk.serde import serialize
+
+    try:
+        return _ordered(serialize(kwargs))
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise Failure(
+            f"the trigger of the asset watcher {watcher!r} has arguments that cannot be kept: {error}",
+            rule="watcher",
+            hint="Its serialize() must return JSON values, or values Airflow can serialize.",
+        ) from error
+
+
+def _ordered(value: Any) -> Any:
+    """Sort encoded sets, whose order differs from process to process."""
+    if isinstance(value, dict):
+        value = {key: _ordered(item) for key, item in value.items()}
+        if value.get("__classname__") in ("builtins.set", "builtins.frozenset"):
+            value["__data__"] = sorted(value["__data__"], key=repr)
+        return value
+    return [_ordered(item) for item in value] if isinstance(value, list) else value

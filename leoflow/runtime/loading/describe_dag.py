@@ -5,6 +5,7 @@ from typing import Any
 
 from leoflow.runtime.loading.describe_mapping import describe_expand_input
 from leoflow.runtime.loading.describe_schedule import describe_schedule, summary_of
+from leoflow.runtime.loading.describe_secrets import named_secrets, watcher_connections
 from leoflow.runtime.loading.describe_task import describe_params, describe_task, weight_rule
 from leoflow.runtime.loading.describe_values import (
     literal,
@@ -50,6 +51,13 @@ def describe_dag(dag: Any, root: Path, file: str) -> dict[str, Any]:
         "edges": _labelled_edges(dag),
         "tasks": [describe_task(dag.task_dict[each], priorities[each]) for each in sorted(dag.task_dict)],
     }
+    secrets = named_secrets(dag)
+    mentioned = [
+        described["schedule"],
+        *(asset for task in described["tasks"] for asset in task["inlets"] + task["outlets"]),
+    ]
+    secrets["connections"] |= watcher_connections(mentioned)
+    described.update({kind: sorted(names) for kind, names in secrets.items()})
     plain: dict[str, Any] = without_root(described, str(root))
     plain["source_path"] = file
     return plain

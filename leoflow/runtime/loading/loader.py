@@ -61,7 +61,12 @@ def _load(root: Path, file: str) -> list[dict[str, Any]]:
     described = []
     for dag in dags:
         check(dag, lines, file)
-        spec = describe_dag(dag, root, file)
+        try:
+            spec = describe_dag(dag, root, file)
+        except Failure as failure:
+            if failure.file is None:
+                failure.file, failure.line = lines.of_dag(dag) or (file, None)
+            raise
         _require_json(spec, dag, lines, file)
         described.append({"spec": spec, **lines.of(dag)})
     return described

@@ -121,6 +121,36 @@ async def test_the_traceback_shows_user_code_only(refused: Refused) -> None:
     assert error.text().startswith("error: ValueError: deep: ")
 
 
+async def test_a_malformed_declaration_of_secrets_says_how_it_is_meant(refused: Refused) -> None:
+    for ours, words in (("{'connections': 'one'}", "must be a list of names"), ("['a']", "may have connections")):
+        source = f"""
+        with DAG("d"):
+            @task(executor_config={{"leoflow": {ours}}})
+            def t(): ...
+            t()
+        """
+        error = await refused(source)
+        assert (error.rule, error.file, error.line) == ("executor-config", "dag.py", HEADER_LINES + 2)
+        assert "task 't'" in error.what and words in error.what
+        assert "executor_config=" in error.hint
+
+
+async def test_a_watcher_whose_arguments_cannot_be_kept_is_named(refused: Refused) -> None:
+    error = await refused("""
+    from airflow.sdk import Asset, AssetWatcher
+    from airflow.triggers.base import BaseEventTrigger
+    class Watch(BaseEventTrigger):
+        def serialize(self): return "project.Watch", {"it": object()}
+        async def run(self): yield
+    with DAG("d", schedule=Asset("a", watchers=[AssetWatcher(name="w", trigger=Watch())])):
+        @task
+        def t(): ...
+        t()
+    """)
+    assert error.rule == "watcher"
+    assert "the asset watcher 'w' has arguments that cannot be kept" in error.what
+
+
 async def test_too_many_tasks_are_refused(refused: Refused) -> None:
     source = """
     from airflow.providers.standard.operators.empty import EmptyOperator

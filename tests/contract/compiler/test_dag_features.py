@@ -154,6 +154,28 @@ async def test_asset_schedules_and_outlets(compiled: Compile) -> None:
     assert task_of(spec, "t")["inlets"] == [{"type": "name_ref", "name": "z"}]
 
 
+async def test_watchers_have_the_arguments_of_their_triggers_as_the_sdk_encodes_them(compiled: Compile) -> None:
+    source = """
+    from airflow.sdk import Asset, AssetWatcher
+    from airflow.triggers.base import BaseEventTrigger
+    class Watch(BaseEventTrigger):
+        def serialize(self):
+            return "project.Watch", {"since": datetime(2026, 1, 2), "names": {"b", "a"}, "queue_conn_id": "queue"}
+        async def run(self): yield
+    with DAG("d", schedule=[Asset("a", watchers=[AssetWatcher(name="w", trigger=Watch())])]):
+        @task
+        def t(): ...
+        t()
+    """
+    spec = await compiled(source)
+    [watcher] = spec["schedule"]["expression"]["objects"][0]["watchers"]
+    kwargs = watcher["trigger"]["kwargs"]
+    assert (watcher["name"], watcher["trigger"]["classpath"]) == ("w", "project.Watch")
+    assert kwargs["since"]["__classname__"] == "datetime.datetime"
+    assert kwargs["names"]["__data__"] == ["a", "b"]
+    assert spec["connections"] == ["queue"]
+
+
 async def test_a_custom_timetable_is_described_by_its_class(compiled: Compile) -> None:
     source = """
     from airflow.timetables.base import DataInterval, Timetable
@@ -465,3 +487,36 @@ async def test_leoflow_yaml_is_laid_over(compiled: Compile) -> None:
     assert (spec["connections"], spec["variables"]) == (["a", "b"], None)
     assert spec["staging"]["size"] == "1Gi"
     assert spec["alerts"]["on_failure"][0]["conn"] == "s"
+
+
+async def test_connections_and_variables_that_a_dag_names_are_declared(compiled: Compile) -> None:
+    source = """
+    from airflow.sdk import BaseNotifier, BaseOperator
+    class Notify(BaseNotifier):
+        def __init__(self, smtp_conn_id):
+            super().__init__()
+            self.smtp_conn_id = smtp_conn_id
+        def notify(self, context): ...
+    class Copy(BaseOperator):
+        template_fields, template_ext = ("sql", "options"), (".sql",)
+        def __init__(self, sql="", options=None, source_conn_id="source_default", target_conn_id=None, **kwargs):
+            super().__init__(**kwargs)
+            self.sql, self.options = sql, options
+            self.source_conn_id, self.target_conn_id = source_conn_id, target_conn_id
+        def execute(self, context): ...
+    with DAG("d", on_failure_callback=Notify("mail")):
+        Copy(task_id="a", target_conn_id="target", options=[{"x": "{{ var.json.get('options', {}) }}"}])
+        Copy(task_id="b", target_conn_id="{{ conn_of_run }}", sql="{{ var.value['table'] }} {{ conn.get('c').host }}")
+        Copy.partial(task_id="m", sql="{{ conn.warehouse.host }} {{ var.value.get(name) }}").expand(
+            target_conn_id=["one", "two"]
+        )
+        Copy(task_id="f", sql="query.sql")
+        @task(executor_config={"leoflow": {"connections": ["vault_*"], "variables": ["region"]}})
+        def t(): ...
+        t()
+    """
+    yaml = "connections: [declared]"
+    spec = await compiled(source, yaml=yaml, files={"query.sql": "select '{{ var.value.from_file }}'"})
+    named = ["c", "mail", "one", "source_default", "target", "two", "vault_*", "warehouse"]
+    assert spec["connections"] == sorted(["declared", *named])
+    assert spec["variables"] == ["from_file", "options", "region", "table"]

@@ -39,7 +39,7 @@ async def declared(server: Server, template: str, tmp_path_factory: pytest.TempP
 
 async def store_secrets(harness: Harness) -> None:
     box = SecretBox.load_or_create(harness.home)
-    for name in ("mine", "other", "region", "team_a"):
+    for name in ("mine", "other", "region", "team_a", "team_b"):
         await harness.fetch(
             "insert into leoflow_core.variable (key, value) values (%s, %s) returning 1", name, box.encrypt(f"v {name}")
         )
@@ -98,6 +98,7 @@ with DAG("declaring") as dag:
     said = run.messages("look")
     assert said.count("The task asked for the variable 'other' and was refused") == 1
     assert "`connections:` in the leoflow.yaml beside dag.py" in said
+    assert 'executor_config={"leoflow": {"variables": ["other"]}}' in said
     audited = await declared.fetch(
         "select event, extra ->> 'name', task_id, owner from leoflow.audit_log"
         " where dag_id = 'declaring' and event like 'refuse%%' order by event_log_id"
@@ -130,7 +131,7 @@ with DAG("writing") as dag:
     after = dict(await declared.fetch("select key, value from leoflow_core.variable"))
     assert {key for key in before if after.get(key) != before[key]} == {"mine"}
     assert SecretBox.load_or_create(declared.home).decrypt(after["mine"]) == "written"
-    assert "its project does not declare it" in str(run.logs)
+    assert "neither its project nor its DAG declares it" in str(run.logs)
     assert run.messages("write").count("and was refused") == 2
 
 
@@ -146,7 +147,7 @@ with DAG("silent") as dag:
     look()
     @task
     def template(text): return text
-    template("{{{{ var.value.mine }}}}")
+    template("{{{{ var.value.get('mi' ~ 'ne') }}}}")
 """,
         name="silent",
     )
@@ -154,6 +155,34 @@ with DAG("silent") as dag:
     assert run.xcoms == {("look", "return_value"): ["AirflowSecretsBackendAccessDenied"] * 2 + ["v region"]}
     assert run.tasks["template"].state == "failed"
     assert "asked for the variable 'mine' and was refused" in run.messages("template")
+
+
+async def test_what_the_dag_itself_names_is_declared(declared: Harness) -> None:
+    await declared.register(
+        f"""
+from airflow.sdk import BaseOperator, Connection, Variable
+{TRY}
+class Ask(BaseOperator):
+    template_fields = ("text",)
+    def __init__(self, *, text, db_conn_id, **kwargs):
+        super().__init__(**kwargs)
+        self.text, self.db_conn_id = text, db_conn_id
+    def execute(self, context):
+        return [self.text, Connection.get(self.db_conn_id).password, trying(lambda: Variable.get("other"))]
+with DAG("naming") as dag:
+    Ask(task_id="ask", text="{{{{ var.value.team_b }}}} {{{{ conn.smtp_default.host }}}}", db_conn_id="db")
+    @task(executor_config={{"leoflow": {{"variables": ["team_*"]}}}})
+    def explicit():
+        return Variable.get("team_a")
+    explicit()
+""",
+        name="naming",
+    )
+    run = await declared.run("naming")
+    assert run.xcoms == {
+        ("ask", "return_value"): ["v team_b h", "pass of db", "AirflowSecretsBackendAccessDenied"],
+        ("explicit", "return_value"): "v team_a",
+    }
 
 
 async def test_the_environment_and_a_secrets_backend_of_the_project_work(

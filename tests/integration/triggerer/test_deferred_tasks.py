@@ -50,6 +50,7 @@ class Own(BaseTrigger):
 """
 OPERATOR = """
 from airflow.sdk import BaseOperator
+from airflow.triggers.base import StartTriggerArgs
 class Wait(BaseOperator):
     def __init__(self, *, what, where=None, limit=None, **options):
         super().__init__(**options)
@@ -60,6 +61,9 @@ class Wait(BaseOperator):
         self.defer(trigger=Own(self.what, self.where), method_name="go_on", kwargs={"kept": (1, 2)}, timeout=self.limit)
     def go_on(self, context, event, kept):
         return [event, list(kept)]
+class Early(Wait):
+    start_from_trigger = True
+    start_trigger_args = StartTriggerArgs("own_triggers.Own", "go_on", {"what": "raises"}, {"kept": ()})
 """
 
 
@@ -76,6 +80,7 @@ async def test_a_trigger_of_the_project_resumes_or_ends_its_task(harness: Harnes
         f"Wait(what={what!r}, task_id={what.replace(' ', '_')!r})"
         for what in ("event", "ends well", "ends badly", "ends skipped", "asks")
     )
+    body += "\nEarly(what='event', task_id='early')\nEarly.partial(task_id='mapped').expand(what=['event'])"
     await register(harness, "own", body)
     run = await harness.run("own")
     assert {name: one.state for name, one in run.tasks.items()} == {
@@ -84,11 +89,16 @@ async def test_a_trigger_of_the_project_resumes_or_ends_its_task(harness: Harnes
         "ends_badly": "failed",
         "ends_skipped": "skipped",
         "asks": "success",
+        "early": "success",
+        "mapped": "success",
     }
     assert {one.try_number for one in run.tasks.values()} == {1}
     assert run.xcoms[("event", "return_value")] == [{"answer": 42}, [1, 2]]
     assert run.xcoms[("ends_well", "return_value")] == [1, 2]
     assert run.xcoms[("asks", "return_value")] == ["a", "b", "asks"]
+    # Airflow 3.2.2 ignores start_from_trigger: execute runs first (docs/decisions/0004).
+    assert run.xcoms[("early", "return_value")] == run.xcoms[("mapped", "return_value")] == [{"answer": 42}, [1, 2]]
+    assert "execute of try 1" in run.messages("early")
     assert "the trigger says hello" in run.messages("event")
     assert "Trigger fired event" in run.messages("event")
     assert triggerer.waiting == 0
