@@ -1,140 +1,209 @@
 -- The part of claim that deals with limits: claims instances that wait at a gate (gate_key) while their pool, their
 -- run's max_active_tasks and their task's limits leave room, and writes one gate_token each. One admission at a time,
--- so that counting tokens is exact; it walks groups (pool, priority, run) and jumps over full ones.
+-- so that counting tokens is exact; it walks groups (pool, queue, priority, run), the highest priority and oldest run
+-- first, and jumps over full ones. p_until: only those with at most this gate_key, so of at least this priority.
 -- Locks: the admission advisory lock until the end of the transaction, then instances with SKIP LOCKED.
 -- Callers: claim.
 create or replace function leoflow_core.admit(
-    p_worker_key int, p_limit int, p_queue_keys int[], p_start boolean, p_watermark bigint default 0
+    p_worker_key int, p_limit int, p_queue_keys int[], p_start boolean, p_watermark bigint default 0,
+    p_until int default null
 ) returns leoflow_core.instance_ref[] language plpgsql
 set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
-    v_now timestamptz;
-    v_pool record;
+    v_until int := coalesce(p_until, 2147483647);
+    v_pools int[];
+    v_queues int[];
+    v_free bigint[];
+    v_gates int[];
+    v_runs bigint[];
+    v_at int;
     v_gate int;
     v_run bigint;
-    v_free int;
-    v_room int;
+    v_room bigint;
     v_may_run boolean;
-    v_limited boolean;
-    v_found int;
-    v_used int;
-    v_batch leoflow_core.instance_ref[];
-    v_stale leoflow_core.instance_ref[];
-    v_patience interval;
+    v_taken record;
     v_claimed leoflow_core.instance_ref[] := '{}';
 begin
-    if not p_start then
-        v_patience := make_interval(secs => leoflow_core.setting('queued_timeout_seconds')::float8);
-    end if;
     perform pg_advisory_xact_lock(leoflow_core.lock_class('admit'), 0);
-    v_now := clock_timestamp();
-    for v_pool in
-        select p.pool_key, q.queue_key, p.slots
-        from leoflow_core.pool as p
-        cross join unnest(p_queue_keys) as q(queue_key)
+    -- where something waits, and how far the walk has come there
+    select
+        array_agg(p.pool_key), array_agg(q.queue_key), array_agg(leoflow_core.free_slots(p.pool_key)),
+        array_agg(-2147483648), array_agg(0::bigint)
+    into v_pools, v_queues, v_free, v_gates, v_runs
+    from leoflow_core.pool as p
+    cross join unnest(p_queue_keys) as q(queue_key)
+    where exists (
+        select from leoflow_core.task_instance as t
+        where t.queue_key = q.queue_key and t.pool_key = p.pool_key and t.gate_key is not null
+            and t.run_key >= p_watermark
+    );
+    update leoflow_core.pool as p set is_overdrawn = false
+    from unnest(v_pools, v_free) as f(pool_key, free)
+    where p.pool_key = f.pool_key and p.is_overdrawn and f.free >= 0;
+    while cardinality(v_claimed) < p_limit loop
+        select p.at, head.gate_key, head.run_key into v_at, v_gate, v_run
+        from unnest(v_pools, v_queues, v_free, v_gates, v_runs)
+            with ordinality as p(pool_key, queue_key, free, gate, run, at)
         cross join lateral (
-            select t.gate_key from leoflow_core.task_instance as t
-            where t.queue_key = q.queue_key and t.pool_key = p.pool_key and t.gate_key is not null
-                and t.run_key >= p_watermark
+            select t.gate_key, t.run_key from leoflow_core.task_instance as t
+            where t.queue_key = p.queue_key and t.pool_key = p.pool_key and t.gate_key is not null
+                and t.run_key >= p_watermark and t.gate_key <= v_until and (t.gate_key, t.run_key) > (p.gate, p.run)
             order by t.gate_key, t.run_key, t.task_idx, t.map_index limit 1
         ) as head
-        order by head.gate_key
-    loop
-        select case when v_pool.slots < 0 then 2147483647 else v_pool.slots - coalesce(sum(g.pool_slots), 0)
-            - leoflow_core.deferred_slots(v_pool.pool_key) end
-        into v_free from leoflow_core.gate_token as g where g.pool_key = v_pool.pool_key;
-        v_gate := -2147483648;
-        v_run := 0;
-        while v_free > 0 and cardinality(v_claimed) < p_limit loop
-            select t.gate_key, t.run_key into v_gate, v_run
-            from leoflow_core.task_instance as t
-            where t.queue_key = v_pool.queue_key and t.pool_key = v_pool.pool_key and t.gate_key is not null
-                and t.run_key >= p_watermark and (t.gate_key, t.run_key) > (v_gate, v_run)
-            order by t.gate_key, t.run_key, t.task_idx, t.map_index limit 1;
-            exit when not found;
-            select
-                not d.is_paused and r.state = 'running',
-                case when not r.is_gated then 2147483647 else v.max_active_tasks - (
-                    select count(*) from leoflow_core.gate_token as g where g.run_key = r.run_key
-                ) end
-            into v_may_run, v_room
-            from leoflow_core.dag_run as r
-            join leoflow_core.dag_version as v on v.version_key = r.version_key
-            join leoflow_core.dag as d on d.dag_key = r.dag_key
-            where r.run_key = v_run;
-            if not v_may_run then
-                -- set_paused and friends bring these back
-                update leoflow_core.task_instance as t set gate_key = null
-                where t.queue_key = v_pool.queue_key and t.pool_key = v_pool.pool_key and t.gate_key = v_gate
-                    and t.run_key = v_run;
-                perform leoflow_core.recheck_held(array[v_run]);
-                continue;
-            end if;
-            continue when v_room <= 0;
-            v_room := least(v_room, p_limit - cardinality(v_claimed), v_free);
-            with waiting as materialized (
-                select t.run_key, t.task_idx, t.map_index, t.pool_slots
-                from leoflow_core.task_instance as t
-                join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.task_idx
-                where t.queue_key = v_pool.queue_key and t.pool_key = v_pool.pool_key and t.gate_key = v_gate
-                    and t.run_key = v_run and t.pool_slots <= v_free
-                    and case
-                        when k.max_active_tis_per_dag is null and k.max_active_tis_per_dagrun is null
-                            and not k.depends_on_past and not k.wait_for_downstream then true
-                        else leoflow_core.task_has_room(t.run_key, t.version_key, t.task_idx) end
-                order by t.task_idx, t.map_index
-                limit v_room
-                for update of t skip locked
-            ),
-            fitting as materialized (
-                select w.*
-                from (
-                    select
-                        w.*, sum(w.pool_slots) over (order by w.task_idx, w.map_index) as total,
-                        row_number() over (partition by w.task_idx order by w.map_index) as place
-                    from waiting as w
-                ) as w
-                where w.total <= v_free
-                    and (w.place = 1 or leoflow_core.task_has_room(w.run_key, null, w.task_idx, w.place::int))
-            ),
-            tokens as (
-                insert into leoflow_core.gate_token (run_key, task_idx, map_index, pool_key, pool_slots)
-                select f.run_key, f.task_idx, f.map_index, v_pool.pool_key, f.pool_slots from fitting as f
-            ),
-            taken as (
-                update leoflow_core.task_instance as t set
-                    gate_key = null,
-                    state = case when p_start then 'running' else 'queued' end::leoflow.task_instance_state,
-                    attempt_id = leoflow_core.uuid7(),
-                    worker_key = p_worker_key,
-                    try_number = t.try_number + (not t.is_resumed)::int,
-                    queued_at = v_now,
-                    start_date = case when t.is_resumed then t.start_date when p_start then v_now end,
-                    end_date = null,
-                    due_at = case when not p_start then v_now + v_patience end,
-                    is_resumed = false
-                from fitting as f
-                where t.run_key = f.run_key and t.task_idx = f.task_idx and t.map_index = f.map_index
-                returning t.run_key, t.task_idx, t.map_index, t.pool_slots, t.try_number, t.reschedules
-            )
-            select
-                coalesce(sum(t.pool_slots), 0),
-                array_agg((t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref order by t.task_idx, t.map_index),
-                array_agg((t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref)
-                    filter (where t.try_number > 1 or t.reschedules > 0)
-            into v_used, v_batch, v_stale
-            from taken as t;
-            v_free := v_free - v_used;
-            v_claimed := v_claimed || coalesce(v_batch, '{}');
-            if v_stale is not null then
-                perform leoflow_core.clear_attempt_output(v_stale);
-            end if;
+        where p.free > 0
+        order by head.gate_key, head.run_key limit 1;
+        exit when not found;
+        v_gates[v_at] := v_gate;
+        v_runs[v_at] := v_run;
+        select
+            not d.is_paused and r.state = 'running',
+            case when not r.is_gated then 2147483647 else v.max_active_tasks - (
+                select count(*) from leoflow_core.gate_token as g where g.run_key = r.run_key
+            ) end
+        into v_may_run, v_room
+        from leoflow_core.dag_run as r
+        join leoflow_core.dag_version as v on v.version_key = r.version_key
+        join leoflow_core.dag as d on d.dag_key = r.dag_key
+        where r.run_key = v_run;
+        if not v_may_run then
+            -- set_paused and friends bring these back
+            update leoflow_core.task_instance as t set gate_key = null
+            where t.queue_key = v_queues[v_at] and t.pool_key = v_pools[v_at] and t.gate_key = v_gate
+                and t.run_key = v_run;
+            perform leoflow_core.recheck_held(array[v_run]);
+            continue;
+        end if;
+        v_room := least(v_room, p_limit - cardinality(v_claimed));
+        while v_room > 0 and v_free[v_at] > 0 loop
+            select * into v_taken from leoflow_core.admit_group(
+                p_worker_key, v_pools[v_at], v_queues[v_at], v_gate, v_run, least(v_room, v_free[v_at])::int,
+                v_free[v_at], p_start
+            );
+            -- what did not fit, or was too much of one task, may have hidden what does
+            exit when v_taken.claimed is null;
+            v_claimed := v_claimed || v_taken.claimed;
+            v_room := v_room - cardinality(v_taken.claimed);
+            v_free := array(
+                select case when f.pool_key = v_pools[v_at] then f.free - v_taken.slots else f.free end
+                from unnest(v_pools, v_free) with ordinality as f(pool_key, free, at) order by f.at
+            );
         end loop;
     end loop;
     return v_claimed;
 end
 $$;
-comment on function leoflow_core.admit(int, int, int[], boolean, bigint) is 'Claims instances that wait for a limit.';
+comment on function leoflow_core.admit(int, int, int[], boolean, bigint, int) is 'Claims instances that wait for a limit.';
+
+-- How many slots of a pool are free: less than none where it got fewer than are in use. Exact only under the admission
+-- lock. Locks: none. Callers: admit, pool_changed.
+create or replace function leoflow_core.free_slots(p_pool_key int) returns bigint language plpgsql stable
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+begin
+    return (
+        select case when p.slots < 0 then 2147483647 else p.slots - (
+            select coalesce(sum(g.pool_slots), 0) from leoflow_core.gate_token as g where g.pool_key = p.pool_key
+        ) - leoflow_core.deferred_slots(p.pool_key) end
+        from leoflow_core.pool as p where p.pool_key = p_pool_key
+    );
+end
+$$;
+comment on function leoflow_core.free_slots(int) is 'How many slots of a pool are free.';
+
+-- Claims up to p_limit instances of one group that fit into p_free slots and their tasks' own limits, and says how
+-- many slots they take; claimed is null when none fits.
+-- Locks: the caller holds the admission lock; instances with SKIP LOCKED. Callers: admit.
+create or replace function leoflow_core.admit_group(
+    p_worker_key int, p_pool_key int, p_queue_key int, p_gate_key int, p_run_key bigint, p_limit int, p_free bigint,
+    p_start boolean, out claimed leoflow_core.instance_ref[], out slots bigint
+) language plpgsql
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := clock_timestamp();
+    v_patience interval;
+    v_full int[];
+    v_stale leoflow_core.instance_ref[];
+begin
+    if not p_start then
+        v_patience := make_interval(secs => leoflow_core.setting('queued_timeout_seconds')::float8);
+    end if;
+    -- asked once per task, not for each of its ten thousand instances
+    v_full := array(
+        select k.task_idx
+        from leoflow_core.dag_run as r
+        join leoflow_core.task as k on k.version_key = r.version_key
+        where r.run_key = p_run_key and k.map_inputs is not null
+            and (k.max_active_tis_per_dag is not null or k.max_active_tis_per_dagrun is not null)
+            and not leoflow_core.task_has_room(p_run_key, k.version_key, k.task_idx)
+    );
+    with waiting as materialized (
+        select
+            t.run_key, t.task_idx, t.map_index, t.pool_slots,
+            k.max_active_tis_per_dag is not null or k.max_active_tis_per_dagrun is not null as is_limited
+        from leoflow_core.task_instance as t
+        join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.task_idx
+        where t.queue_key = p_queue_key and t.pool_key = p_pool_key and t.gate_key = p_gate_key
+            and t.run_key = p_run_key and t.pool_slots <= p_free and t.task_idx <> all(v_full)
+            and case
+                when k.max_active_tis_per_dag is null and k.max_active_tis_per_dagrun is null
+                    and not k.depends_on_past and not k.wait_for_downstream then true
+                when k.map_inputs is not null and not k.depends_on_past and not k.wait_for_downstream then true
+                else leoflow_core.task_has_room(t.run_key, t.version_key, t.task_idx) end
+        order by t.task_idx, t.map_index
+        limit p_limit
+        for update of t skip locked
+    ),
+    fitting as materialized (
+        select w.*
+        from (
+            select
+                w.*, sum(w.pool_slots) over (order by w.task_idx, w.map_index) as total,
+                row_number() over (partition by w.task_idx order by w.map_index) as place
+            from waiting as w
+        ) as w
+        where w.total <= p_free and (
+            w.place = 1 or not w.is_limited
+            or leoflow_core.task_has_room(w.run_key, null, w.task_idx, w.place::int)
+        )
+    ),
+    tokens as (
+        insert into leoflow_core.gate_token (run_key, task_idx, map_index, pool_key, pool_slots)
+        select f.run_key, f.task_idx, f.map_index, p_pool_key, f.pool_slots from fitting as f
+    ),
+    taken as (
+        update leoflow_core.task_instance as t set
+            gate_key = null,
+            state = case when p_start then 'running' else 'queued' end::leoflow.task_instance_state,
+            attempt_id = leoflow_core.uuid7(),
+            worker_key = p_worker_key,
+            try_number = t.try_number + (not t.is_resumed)::int,
+            queued_at = v_now,
+            start_date = case when t.is_resumed then t.start_date when p_start then v_now end,
+            end_date = null,
+            due_at = case when not p_start then v_now + v_patience end,
+            is_resumed = false
+        from fitting as f
+        where t.run_key = f.run_key and t.task_idx = f.task_idx and t.map_index = f.map_index
+        returning t.run_key, t.task_idx, t.map_index, t.pool_slots, t.try_number, t.reschedules
+    )
+    select
+        array_agg((t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref order by t.task_idx, t.map_index),
+        sum(t.pool_slots),
+        array_agg((t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref)
+            filter (where t.try_number > 1 or t.reschedules > 0)
+    into claimed, slots, v_stale
+    from taken as t;
+    if v_stale is not null then
+        perform leoflow_core.clear_attempt_output(v_stale);
+    end if;
+end
+$$;
+comment on function leoflow_core.admit_group(int, int, int, int, bigint, int, bigint, boolean) is
+'Claims instances of one group that fit into their limits.';

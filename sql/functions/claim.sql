@@ -1,5 +1,6 @@
 -- Gives a worker up to p_limit attempts, highest priority first, oldest run first; pools, max_active_tasks and the
--- per-task limits are never exceeded. p_queues null means every queue. p_start: the attempts are running at once
+-- per-task limits are never exceeded. The best comes from the queue, and of what waits for limits or not, where it is;
+-- the rest of one call may be taken from there too. p_queues null means every queue. p_start: the attempts are running at once
 -- (a launcher on this machine); otherwise they are queued until `start`.
 -- A claim need not be durable (decision 0001): it turns synchronous_commit off, so call it in its own transaction and
 -- never together with finish.
@@ -21,6 +22,8 @@ declare
     v_claimed leoflow_core.instance_ref[] := '{}';
     v_batch leoflow_core.instance_ref[];
     v_found int;
+    v_best int;
+    v_gated boolean;
     v_stale leoflow_core.instance_ref[];
     v_patience interval;
     v_aside bigint[];
@@ -36,17 +39,27 @@ begin
     if exists (select from leoflow_core.dag_run as r where r.state = 'queued') then
         perform leoflow_core.start_runs();
     end if;
-    select array_agg(q.queue_key order by q.queue_key) into v_queues from leoflow_core.queue as q
-    where p_queues is null or q.name = any(p_queues);
     select w.run_key into v_watermark from leoflow_core.low_watermark as w;
+    select array_agg(q.queue_key order by head.ready_key nulls last, q.queue_key), min(head.ready_key)
+    into v_queues, v_best
+    from leoflow_core.queue as q
+    left join lateral (
+        select t.ready_key from leoflow_core.task_instance as t
+        where t.queue_key = q.queue_key and t.ready_key is not null and t.run_key >= v_watermark
+        order by t.ready_key, t.run_key, t.task_idx, t.map_index limit 1
+    ) as head on true
+    where p_queues is null or q.name = any(p_queues);
 
-    if exists (select from leoflow_core.task_instance as t where t.gate_key is not null and t.queue_key = any(v_queues)) then
-        v_claimed := leoflow_core.admit(p_worker_key, p_limit, v_queues, p_start, v_watermark);
+    v_gated := exists (
+        select from leoflow_core.task_instance as t where t.gate_key is not null and t.queue_key = any(v_queues)
+    );
+    if v_gated then
+        v_claimed := leoflow_core.admit(p_worker_key, p_limit, v_queues, p_start, v_watermark, v_best);
     end if;
     foreach v_queue in array coalesce(v_queues, '{}') loop
         while cardinality(v_claimed) < p_limit loop
             with candidate as materialized (
-                select t.run_key, t.task_idx, t.map_index
+                select t.run_key, t.task_idx, t.map_index, t.pool_key
                 from leoflow_core.task_instance as t
                 where t.queue_key = v_queue and t.ready_key is not null and t.run_key >= v_watermark
                 order by t.ready_key, t.run_key, t.task_idx, t.map_index
@@ -54,14 +67,18 @@ begin
                 for update skip locked
             ),
             checked as materialized (
-                select c.*, not d.is_paused and r.state = 'running' as may_run
+                -- a pool that got a limit while the run was being created
+                select c.*, p.slots >= 0 as is_limited, not d.is_paused and r.state = 'running' and p.slots < 0 as may_run
                 from candidate as c
+                join leoflow_core.pool as p on p.pool_key = c.pool_key
                 join leoflow_core.dag_run as r on r.run_key = c.run_key
                 join leoflow_core.dag as d on d.dag_key = r.dag_key
             ),
             taken as (
                 update leoflow_core.task_instance as t set
                     ready_key = null,
+                    gate_key = case when c.is_limited then -t.priority end,
+                    is_gated = c.is_limited,
                     state = case
                         when not c.may_run then t.state
                         when p_start then 'running'::leoflow.task_instance_state
@@ -97,6 +114,10 @@ begin
             end if;
         end loop;
     end loop;
+    if v_gated and v_best is not null and cardinality(v_claimed) < p_limit then
+        v_claimed := v_claimed
+            || leoflow_core.admit(p_worker_key, p_limit - cardinality(v_claimed), v_queues, p_start, v_watermark);
+    end if;
     if cardinality(v_claimed) > 0 then
         return query select * from leoflow_core.describe_attempts(v_claimed);
     end if;

@@ -146,7 +146,7 @@ begin
                     on x.run_key = d.run_key and x.pool_key = d.pool_key and x.pool_slots = d.pool_slots
                 where v_handoff > 0 and d.decision = 'scheduled' and d.queue_key = any(p_queue_keys)
             ) as d
-            where (not d.is_gated or d.place <= d.tokens) and leoflow_core.may_hand_off(d.run_key, d.version_key, d.task_idx)
+            where (not d.is_gated or d.place <= d.tokens) and leoflow_core.may_hand_off(d.run_key, d.version_key, d.task_idx, d.is_gated)
             order by d.priority desc, d.run_key, d.task_idx, d.map_index
             limit v_handoff
         ),

@@ -1,11 +1,12 @@
 -- name: one
-select * from leoflow.pools where name = %(name)s;
+select * from leoflow.pools where name = %(name)s and not is_implied;
 
 -- name: lock
-select name, slots, description, include_deferred from leoflow_core.pool where name = %(name)s for update;
+select name, slots, description, include_deferred from leoflow_core.pool
+where name = %(name)s and not is_implied for update;
 
 -- name: existing
-select name from leoflow_core.pool where name = any(%(keys)s);
+select name from leoflow_core.pool where name = any(%(keys)s) and not is_implied;
 
 -- name: insert
 insert into leoflow_core.pool (name, slots, description, include_deferred)
@@ -29,6 +30,8 @@ update leoflow_core.pool
 set slots = %(slots)s, description = %(description)s, include_deferred = %(include_deferred)s, is_implied = false
 where name = %(name)s;
 
+-- name: changed
+select leoflow_core.pool_changed(%(name)s);
+
 -- name: delete
-delete from leoflow_core.pool as p
-where p.name = %(name)s and not exists (select from leoflow_core.task as t where t.pool_key = p.pool_key);
+select leoflow_core.delete_pool(%(name)s) as deleted;

@@ -9,7 +9,7 @@ INVARIANTS: dict[str, LiteralString] = {
         select r.run_key, r.state from leoflow_core.dag_run as r
         where r.state <> 'queued' and (r.state in ('success', 'failed')) <> (
             not exists (
-                select from leoflow_core.task_instance as t
+                select from leoflow_core.all_task_instances as t
                 where t.run_key = r.run_key and not leoflow_core.is_final(t.state)
             )
         )
@@ -40,17 +40,31 @@ INVARIANTS: dict[str, LiteralString] = {
             on g.run_key = t.run_key and g.task_idx = t.task_idx and g.map_index = t.map_index
         where t.run_key is null or g.run_key is null
     """,
-    "no pool is overdrawn": """
+    "no pool is overdrawn but one that was made smaller": """
         select p.name from leoflow_core.pool as p
         join leoflow_core.task_instance as t
             on t.pool_key = p.pool_key and t.state in ('running', 'queued', 'restarting')
-        where p.slots >= 0 group by p.name, p.slots having sum(t.pool_slots) > p.slots
+        where p.slots >= 0 and not p.is_overdrawn group by p.name, p.slots having sum(t.pool_slots) > p.slots
     """,
     "max_active_tasks is kept": """
         select r.run_key from leoflow_core.dag_run as r
         join leoflow_core.dag_version as v on v.version_key = r.version_key
         join leoflow_core.task_instance as t on t.run_key = r.run_key and t.state in ('running', 'queued', 'restarting')
         group by r.run_key, v.max_active_tasks having count(*) > v.max_active_tasks
+    """,
+    "max_active_tis_per_dag is kept": """
+        select r.dag_key, k.task_id from leoflow_core.dag_run as r
+        join leoflow_core.task as k on k.version_key = r.version_key and k.max_active_tis_per_dag is not null
+        join leoflow_core.task_instance as t on t.run_key = r.run_key and t.task_idx = k.task_idx
+            and t.state in ('running', 'queued', 'restarting')
+        group by r.dag_key, k.task_id, k.max_active_tis_per_dag having count(*) > k.max_active_tis_per_dag
+    """,
+    "max_active_tis_per_dagrun is kept": """
+        select r.run_key, k.task_id from leoflow_core.dag_run as r
+        join leoflow_core.task as k on k.version_key = r.version_key and k.max_active_tis_per_dagrun is not null
+        join leoflow_core.task_instance as t on t.run_key = r.run_key and t.task_idx = k.task_idx
+            and t.state in ('running', 'queued', 'restarting')
+        group by r.run_key, k.task_id, k.max_active_tis_per_dagrun having count(*) > k.max_active_tis_per_dagrun
     """,
     "max_active_runs is kept": """
         select d.dag_id from leoflow_core.dag as d
@@ -82,6 +96,13 @@ INVARIANTS: dict[str, LiteralString] = {
         left join leoflow_core.worker as w on w.worker_key = t.worker_key
         where (t.state in ('up_for_retry', 'up_for_reschedule') and t.due_at is null)
             or (t.state in ('running', 'restarting') and w.lease_until is null)
+    """,
+    "a running run has an instance that moves": """
+        select r.run_key from leoflow_core.dag_run as r
+        where r.state = 'running' and not exists (
+            select from leoflow_core.task_instance as t
+            where t.run_key = r.run_key and t.state is not null and not leoflow_core.is_final(t.state)
+        )
     """,
     "finished runs leave no counters": """
         select j.run_key from leoflow_core.join_counter as j

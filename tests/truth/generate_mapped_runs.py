@@ -8,6 +8,7 @@ The scheduler's loop is `DagRun.update_state` over a database; tasks run one aft
 has an entry `{"state": …, "instances": {"task[map_index]": state}, "values": {"task[map_index]": return value}}`.
 """
 
+import functools
 import json
 import os
 import sys
@@ -107,9 +108,12 @@ def main() -> None:
     """Write one entry per DAG."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+    from airflow.sdk.execution_time import supervisor
     from airflow.utils.db import initdb
     from airflow.utils.session import create_session
 
+    # One API for all tasks: making it takes seconds.
+    supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
     with create_session() as session:
         initdb(session)
     with create_session() as session:

@@ -75,6 +75,7 @@ async def get_pools(
 ) -> Any:
     """List pools."""
     where = Where()
+    where.add("not p.is_implied")
     where.contains("p.name", pool_name_pattern)
     where.starts_with("p.name", pool_name_prefix_pattern)
     found, total = await store.listing(conn, "leoflow.pools p", where, ORDER.parse(order_by), page)
@@ -87,6 +88,7 @@ async def post_pool(body: PoolBody, conn: Conn, user: Operator) -> Any:
     async with conn.transaction():
         if not await store.execute(conn, SQL.insert, body.model_dump()):
             raise HTTPException(409, f"The Pool with name: `{body.name}` already exists")
+        await store.execute(conn, SQL.changed, {"name": body.name})
         await audit.record(conn, user, "post_pool", extra={**audit.body(body), "method": "POST"})
     return await _get(conn, body.name)
 
@@ -148,17 +150,15 @@ async def _patch(conn: Connection, name: str, changes: dict[str, Any], mask: lis
         key: item for key, item in changes.items() if key in fields and (item is not None or key == "description")
     }
     await store.execute(conn, SQL.update, {**old, **wanted})
+    await store.execute(conn, SQL.changed, {"name": name})
     await audit.record(conn, user, "patch_pool", extra={"pool_name": name, **wanted, "method": "PATCH"})
 
 
 async def _delete(conn: Connection, name: str, user: User) -> None:
     if name == DEFAULT_POOL:
         raise HTTPException(400, "Default Pool can't be deleted")
-    if not await store.execute(conn, SQL.delete, {"name": name}):
-        await _get(conn, name)  # 404 when there is none
-        raise HTTPException(
-            409, f"The Pool with name: `{name}` is named by tasks of registered DAGs; change them first"
-        )
+    if not await store.value(conn, SQL.delete, {"name": name}):
+        raise _missing(name)
     await audit.record(conn, user, "delete_pool", extra={"pool_name": name, "method": "DELETE"})
 
 
@@ -181,6 +181,7 @@ class _Bulk:
     async def put(self, entity: PoolBody) -> None:
         """Write a pool."""
         await store.execute(self._conn, SQL.put, entity.model_dump())
+        await store.execute(self._conn, SQL.changed, {"name": entity.name})
         await audit.record(self._conn, self._user, "post_pool", extra=audit.body(entity))
 
     async def patch(self, entity: PoolBody, update_mask: list[str] | None) -> None:

@@ -1,0 +1,18 @@
+"""Remember that a pool got fewer slots than are in use."""
+
+from leoflow.db.migrate import run_body
+
+revision = "0015"
+down_revision = "0014"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply the SQL beside this file."""
+    run_body(__file__)
+
+
+def downgrade() -> None:
+    """Forget it."""
+    run_body(__file__, "down")
