@@ -70,21 +70,29 @@ $$;
 comment on function leoflow.mark_tasks(text, text, jsonb, text, boolean, boolean, boolean, boolean, boolean, text) is
 'Sets task instances to success, failed or skipped.';
 
--- The failed and upstream_failed instances downstream of tasks that were marked, in the run and with past or future in
--- the earlier or later ones, those tasks themselves left out (Airflow, set_task_instance_state).
--- Locks: none. Callers: mark_tasks.
+-- The failed and upstream_failed instances downstream of tasks that were marked, and of the setups and teardowns that
+-- come along, in the run and with past or future in the earlier or later ones, those tasks themselves left out
+-- (Airflow, set_task_instance_state). Locks: none. Callers: mark_tasks.
 create or replace function leoflow_core.failed_after(
     p_dag_id text, p_run_id text, p_tasks jsonb, p_past boolean, p_future boolean
-) returns leoflow_core.instance_ref[] language sql stable as $$
-    select array_agg((s.run_key, s.task_idx, s.map_index)::leoflow_core.instance_ref order by s.run_key, s.task_idx, s.map_index)
-    from leoflow_core.select_tasks(p_dag_id, p_run_id, p_tasks, false, true, p_past, p_future) as s
-    join leoflow_core.all_task_instances as t
-        on t.run_key = s.run_key and t.task_idx = s.task_idx and t.map_index = s.map_index
-    join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.task_idx
-    where t.state in ('failed', 'upstream_failed') and not exists (
-        select from jsonb_array_elements(p_tasks) as e(item)
-        where k.task_id = case jsonb_typeof(e.item) when 'array' then e.item ->> 0 else e.item #>> '{}' end
-    )
+) returns leoflow_core.instance_ref[] language plpgsql stable as $$
+declare
+    v_ids text[] := array(
+        select case jsonb_typeof(e.item) when 'array' then e.item ->> 0 else e.item #>> '{}' end
+        from jsonb_array_elements(p_tasks) as e(item)
+    );
+begin
+    return (
+        select array_agg(
+            (s.run_key, s.task_idx, s.map_index)::leoflow_core.instance_ref order by s.run_key, s.task_idx, s.map_index
+        )
+        from leoflow_core.select_tasks(p_dag_id, p_run_id, to_jsonb(v_ids), false, true, p_past, p_future) as s
+        join leoflow_core.all_task_instances as t
+            on t.run_key = s.run_key and t.task_idx = s.task_idx and t.map_index = s.map_index
+        join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.task_idx
+        where t.state in ('failed', 'upstream_failed') and k.task_id <> all(v_ids)
+    );
+end
 $$;
 comment on function leoflow_core.failed_after(text, text, jsonb, boolean, boolean) is
 'The failed instances downstream of tasks that were marked.';

@@ -1,7 +1,8 @@
 -- Sets a run to success, failed or queued by an operator's hand (Airflow, mark_tasks.set_dag_run_state_to_*).
 -- success: everything becomes success, also what had failed. failed: what runs, is deferred or waits for its reschedule
 -- becomes failed, what has not started skipped. Unfinished teardowns are left to run in both cases, and the run ends
--- after them. queued: it starts again; what is unfinished runs.
+-- after them. queued: it starts again; what is unfinished runs. A running run starts again at once, without a place in
+-- the queue (Airflow queues it while its tasks run on).
 -- Raises LF404, LF422. Returns the instances concerned; with p_dry_run nothing changes. Workers are woken at commit.
 -- Locks: as lock_run. Callers: operators, API, CLI, cancel_run.
 create or replace function leoflow.set_run_state(
@@ -34,9 +35,10 @@ begin
         perform leoflow_core.lock_run(v_run);
         perform leoflow_core.recount_run(v_run);
         update leoflow_core.dag_run as r set
-            state = 'queued', queued_at = clock_timestamp(), start_date = null, end_date = null,
-            updated_at = clock_timestamp()
-        where r.run_key = v_run and r.state <> 'running';
+            state = case r.state when 'running' then 'running' else 'queued' end::leoflow.dag_run_state,
+            queued_at = clock_timestamp(), start_date = case r.state when 'running' then clock_timestamp() end,
+            end_date = null, updated_at = clock_timestamp()
+        where r.run_key = v_run;
     else
         perform leoflow_core.stop_run(v_run, p_state::leoflow.dag_run_state);
     end if;

@@ -53,6 +53,20 @@ async def test_a_queued_run_with_nothing_left_to_do_ends_when_it_starts(connecti
     assert await run_state(connection, run) == "success"
 
 
+async def test_a_running_run_set_to_queued_starts_again_at_once(connection: Connection) -> None:
+    worker = await new_worker(connection)
+    run = await run_of(connection, chain("d", "a", "b"))
+    [claimed] = await engine.claim(connection, worker, 1)
+    started = await scalar(connection, "select start_date from leoflow_core.dag_run")
+    await engine.set_run_state(connection, "d", run.run_id, "queued")
+    assert await scalar(
+        connection, "select start_date > %s and start_date >= queued_at from leoflow_core.dag_run", started
+    )
+    assert not (await engine.finish(connection, worker, [outcome(claimed)])).stale
+    assert await drain(connection, worker) == ["b"]
+    assert await run_state(connection, run) == "success"
+
+
 async def test_always_starts_at_once_whatever_its_setups_do(connection: Connection) -> None:
     tasks = [task("prepare", is_setup=True), task("middle", "prepare"), task("x", "middle", trigger_rule="always")]
     run = await run_of(connection, dag("d", tasks))

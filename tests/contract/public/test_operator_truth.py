@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 TRUTH = json.loads((Path(__file__).parents[2] / "truth" / "operator_actions.json").read_text())
 RUNS, TASKS, ROWS = TRUTH["runs"], TRUTH["tasks"], TRUTH["rows"]
 DAILY = {"type": "cron", "expression": "0 0 * * *", "timezone": "UTC"}
-# Setting a running run to queued changes nothing here; Airflow queues it and starts it again.
+# A running run that is set to queued starts again at once here; Airflow puts it into the queue.
 DIFFERENT = [["PATCH", "dagRuns/three", {"state": "queued"}]]
 FINAL = ("success", "failed", "skipped", "upstream_failed", "removed")
 # What our engine decides in the same transaction, and Airflow's scheduler later.
