@@ -20,7 +20,7 @@ from leoflow.engine.types import (
 _CLAIM = "select * from leoflow_core.claim(%s, %s, %s, %s)"
 _FINISH = """
 select f.outcome, (f.attempt).*
-from leoflow_core.finish(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) as f
+from leoflow_core.finish(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) as f
 """
 
 
@@ -73,6 +73,7 @@ async def finish(
         start,
         [x.mapped_length for _, x in xcoms] or None,
         assets.outlets_json(outcomes),
+        [item for item, outcome in enumerate(outcomes, 1) if outcome.is_silent] or None,
     )
     handed: list[ClaimedAttempt] = []
     stale: list[UUID] = []

@@ -131,6 +131,7 @@ class Outcome:
         due_at: for up_for_reschedule: when to run again.
         xcoms: values to store in the same transaction.
         outlets: of an attempt that changed assets; then call `create_asset_runs` after the commit.
+        is_silent: its process ended without a report, so that its callbacks must be asked for.
     """
 
     attempt: AttemptRef
@@ -139,6 +140,7 @@ class Outcome:
     due_at: datetime | None = None
     xcoms: tuple[XComValue, ...] = ()
     outlets: Outlets | None = None
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Outcome:
         message: the SDK's message.
         deferral: what a deferred attempt waits for.
         outlets: what a successful attempt says of its outlets.
+        is_silent: nothing was reported: the attempt's process ended before.
     """
 
     state: str
@@ -42,6 +43,7 @@ class Outcome:
     message: Message | None = None
     deferral: Deferral | None = None
     outlets: Outlets | None = None
+    is_silent: bool = False
 
     @property
     def sets_a_timer(self) -> bool:

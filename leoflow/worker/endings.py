@@ -33,12 +33,12 @@ def explain(ended: Ended, attempt: AttemptContext, *, stopped: bool) -> tuple[Ou
     held = list(attempt.held.values())
     now = dt.datetime.now(dt.UTC)
     if stopped:
-        return Outcome("failed", end_date=now, xcoms=held), []
+        return Outcome("failed", end_date=now, xcoms=held, is_silent=True), []
     if ended.status == 0:
         # Airflow takes exit code 0 for success, whatever the task did not get to.
         text = "The process ended with exit code 0 before the task was done (os._exit?); no return value was recorded."
         return Outcome("success", end_date=now, xcoms=held), [("warning", text)]
-    return Outcome("failed", end_date=now, xcoms=held), [("error", _describe(ended))]
+    return Outcome("failed", end_date=now, xcoms=held, is_silent=True), [("error", _describe(ended))]
 
 
 def _describe(ended: Ended) -> str:

@@ -163,6 +163,7 @@ def _for_engine(report: _Report) -> EngineOutcome:
         due_at=outcome.due_at,
         xcoms=tuple(outcome.xcoms),
         outlets=outcome.outlets,
+        is_silent=outcome.is_silent,
     )
 
 

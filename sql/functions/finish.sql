@@ -7,6 +7,8 @@
 --   p_xcom_items   position (from 1) of the attempt an XCom belongs to, with its key, encoded value, mapped length
 --   p_outlets      what attempts with outlets say of them (see record_outlets); then call create_asset_runs() after the
 --                  commit
+--   p_silent       positions (from 1) of attempts whose process ended without a report: nothing of theirs called the
+--                  task's callbacks, so they are asked for
 --   p_handoff      how many newly ready successors this worker takes over, already claimed. Every so often pass 0 and
 --                  claim instead, so that work of other runs and priorities gets its turn.
 -- Returns rows: outcome stale (the attempt lost its place: nothing of it was written), ready (attempt is null:
@@ -28,7 +30,8 @@ create or replace function leoflow_core.finish(
     p_handoff int default 0,
     p_start boolean default true,
     p_xcom_lengths int[] default null,
-    p_outlets jsonb default null
+    p_outlets jsonb default null,
+    p_silent int[] default null
 ) returns table (outcome text, attempt leoflow_core.claimed_attempt) language plpgsql
 set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
@@ -43,6 +46,7 @@ declare
     v_tokens leoflow_core.instance_ref[];
     v_failed leoflow_core.instance_ref[];
     v_deferred leoflow_core.instance_ref[];
+    v_silent leoflow_core.instance_ref[];
     v_handed leoflow_core.instance_ref[];
     v_ready int := 0;
     v_handoff int := p_handoff;
@@ -97,8 +101,9 @@ begin
         array_agg(w.ref) filter (where w.is_gated),
         array_agg(distinct w.queue_key),
         array_agg(w.ref) filter (where w.next_state = 'failed'),
-        array_agg(w.ref) filter (where w.next_state = 'deferred')
-    into v_accepted, v_settled, v_again, v_tokens, v_queues, v_failed, v_deferred
+        array_agg(w.ref) filter (where w.next_state = 'deferred'),
+        array_agg(w.ref) filter (where w.ord = any(p_silent) and w.next_state in ('failed', 'up_for_retry'))
+    into v_accepted, v_settled, v_again, v_tokens, v_queues, v_failed, v_deferred, v_silent
     from written as w;
 
     if v_tokens is not null then
@@ -113,6 +118,9 @@ begin
         where i.item = any(v_accepted)
         on conflict (run_key, task_idx, map_index, key) do update set
             value = excluded.value, mapped_length = excluded.mapped_length, created_at = excluded.created_at;
+    end if;
+    if v_silent is not null then
+        perform leoflow_core.request_task_callbacks(v_silent, 'the process ended without a report');
     end if;
     if v_again is not null then
         v_ready := leoflow_core.schedule_retries(v_again);
@@ -151,5 +159,5 @@ end
 $$;
 comment on function leoflow_core.finish(
     int, bigint[], int[], int[], uuid[], text[], boolean[], timestamptz[], int[], text[], bytea[], int, boolean, int[],
-    jsonb
+    jsonb, int[]
 ) is 'Writes the outcomes of a batch of attempts and everything that follows from them.';

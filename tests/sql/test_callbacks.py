@@ -145,6 +145,33 @@ async def test_a_task_that_is_placed_again_asks_for_nothing(connection: Connecti
     assert await requests(connection) == []
 
 
+async def test_a_task_whose_process_said_nothing_asks_for_what_it_could_not_call(connection: Connection) -> None:
+    await unlimited(connection)
+    retried = task("retried", retries=1, retry_delay_seconds=0, **TASK_CALLS)
+    plain = task("plain")
+    await run_of(connection, dag("killed", [task("a", **TASK_CALLS), plain, retried, task("told", **TASK_CALLS)]))
+    worker = await new_worker(connection)
+    outcomes = [
+        outcome(one, "failed", is_silent=one.task_id != "told") for one in await engine.claim(connection, worker, 9)
+    ]
+    await engine.finish(connection, worker, outcomes)
+    why = "the process ended without a report"
+    assert await requests(connection) == [("task_failure", "a", why), ("task_retry", "retried", why)]
+    assert (await engine.finish(connection, worker, outcomes)).stale
+    assert len(await requests(connection)) == 2
+
+
+async def test_a_killed_task_that_was_cleared_or_marked_meanwhile_asks_for_nothing(connection: Connection) -> None:
+    await unlimited(connection)
+    run = await run_of(connection, dag("killed", [task("a", **TASK_CALLS), task("b", **TASK_CALLS)]))
+    worker = await new_worker(connection)
+    claimed = await engine.claim(connection, worker, 9)
+    await engine.clear_tasks(connection, "killed", run.run_id, ["a"])
+    await engine.mark_tasks(connection, "killed", run.run_id, ["b"], "failed")
+    await engine.finish(connection, worker, [outcome(one, "failed", is_silent=True) for one in claimed])
+    assert await requests(connection) == []
+
+
 async def test_the_pump_moves_each_request_into_one_job(connection: Connection) -> None:
     await unlimited(connection)
     worker = await new_worker(connection)

@@ -7,14 +7,17 @@ import psycopg
 import pytest
 
 from leoflow import engine
-from leoflow.engine import Outcome
+from leoflow.engine import Outcome, XComValue
 from tests.sql.dags import (
     Connection,
     chain,
     dag,
     drain,
+    instances,
+    literal,
     new_worker,
     outcome,
+    over,
     run_of,
     run_state,
     scalar,
@@ -307,6 +310,24 @@ async def test_a_branch_skips_what_it_did_not_choose(connection: Connection) -> 
     await engine.finish(connection, worker, [outcome(pick)])
     assert await drain(connection, worker) == ["left", "join"]
     assert await run_state(connection, run) == "success"
+
+
+async def test_what_a_branch_did_not_follow_is_skipped_again_when_it_alone_is_cleared(connection: Connection) -> None:
+    worker = await new_worker(connection)
+    two = over(literal(2))
+    tasks = [task("pick"), task("left", "pick"), task("right", "pick", trigger_rule="all_done"), task("deep", "right")]
+    run = await run_of(connection, dag("d", [*tasks, task("maps", "pick", mapping=two)]))
+    (pick,) = await engine.claim(connection, worker, 9)
+    assert await engine.skip_downstream(connection, pick.ref, [("right", -1), ("maps", -1)])
+    said = XComValue("skipmixin_key", b'{"followed": ["left"]}')
+    await engine.finish(connection, worker, [outcome(pick, xcoms=(said,))])
+    await drain(connection, worker)
+    await engine.clear_tasks(connection, "d", run.run_id, ["left", "right", "maps"], downstream=True)
+    assert await drain(connection, worker) == ["left"]
+    skipped = {name for name, state in (await instances(connection, run)).items() if state == "skipped"}
+    assert skipped == {"right", "deep", "maps[0]", "maps[1]"}
+    await engine.clear_tasks(connection, "d", run.run_id, ["pick"], downstream=True)
+    assert "right" in await drain(connection, worker), "a branch that runs again decides anew"
 
 
 @pytest.mark.parametrize("width", [2, 100])

@@ -244,6 +244,38 @@ with DAG("lost"):
     assert (done.request.name, done.result, done.output) == ("on_failure_callback", "success", "lost only failed True")
 
 
+async def test_a_task_whose_process_was_killed_has_its_callbacks_called_once(
+    harness: Harness, callbacks: Callbacks
+) -> None:
+    source = """
+import ctypes
+def told(context):
+    print(context["ti"].task_id, context["ti"].try_number)
+
+with DAG("killed", default_args={"on_failure_callback": told, "on_retry_callback": told}):
+    @task
+    def killed(): os.kill(os.getpid(), signal.SIGKILL)
+    @task(retries=1, retry_delay=timedelta(0))
+    def crashes(): ctypes.string_at(0)
+    @task(execution_timeout=timedelta(seconds=0.5))
+    def deaf():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM})
+        time.sleep(600)
+    @task(retries=1, retry_delay=timedelta(0))
+    def reports(): raise ValueError("its own process calls its callbacks")
+    [killed(), crashes(), deaf(), reports()]
+"""
+    run, done = await ended(harness, callbacks, source, "killed")
+    assert {one.state for one in run.tasks.values()} == {"failed"}
+    assert sorted((one.request.name, one.result, one.output.strip()) for one in done) == [
+        ("on_failure_callback", "success", "crashes 2"),
+        ("on_failure_callback", "success", "deaf 1"),
+        ("on_failure_callback", "success", "killed 1"),
+        ("on_retry_callback", "success", "crashes 1"),
+    ]
+    assert await callbacks.take(run.run_key) == []
+
+
 async def test_a_run_that_times_out_tells_the_dag(harness: Harness, callbacks: Callbacks) -> None:
     source = """
 def told(context): print(context["reason"], context["ti"].task_id)
