@@ -136,7 +136,17 @@ begin
     from jsonb_array_elements(p_spec -> 'tasks') with ordinality as t(spec, ord)
     cross join lateral jsonb_each(coalesce(nullif(t.spec -> 'xcom_input', 'null'), '{}')) as p(param, slots)
     cross join lateral jsonb_array_elements_text(p.slots) with ordinality as s(task_id, ord)
-    join leoflow_core.task as u on u.version_key = p_version_key and u.task_id = s.task_id;
+    join leoflow_core.task as u on u.version_key = p_version_key and u.task_id = s.task_id
+    union all
+    -- all that a mapped task returns: its slots are known when the run is
+    select p_version_key, t.task_idx, p.param, -1, u.task_idx
+    from leoflow_core.task as t
+    cross join lateral jsonb_each_text(
+        case jsonb_typeof(t.spec -> 'extra' -> 'mapped_input') when 'object' then t.spec -> 'extra' -> 'mapped_input' end
+    ) as p(param, task_id)
+    join leoflow_core.task as u
+        on u.version_key = p_version_key and u.task_id = p.task_id and u.map_inputs is not null
+    where t.version_key = p_version_key and t.map_inputs is null;
 end
 $$;
 comment on function leoflow_core.register_tasks(bigint, jsonb) is 'Turns a spec into rows, once per version.';

@@ -69,7 +69,7 @@ begin
         '\x5b'::bytea || string_agg(coalesce(x.value, '\x6e756c6c'::bytea), '\x2c'::bytea order by i.slot) || '\x5d'::bytea,
         count(*)::int, count(x.run_key)::int
     from leoflow_core.task_instance as t
-    join leoflow_core.reduce_input as i on i.version_key = t.version_key and i.task_idx = t.task_idx
+    join leoflow_core.reduce_input as i on i.version_key = t.version_key and i.task_idx = t.task_idx and i.slot >= 0
     left join leoflow_core.task_instance as u
         on u.run_key = p_run_key and u.task_idx = i.upstream_idx and u.map_index = -1 and u.state = 'success'
     left join leoflow_core.xcom as x

@@ -114,7 +114,7 @@ from (
         from leoflow_core.reduce_input
         where
             reduce_input.version_key = %(version_key)s and reduce_input.task_idx = %(task_idx)s
-            and reduce_input.upstream_idx > %(after)s
+            and reduce_input.slot >= 0 and reduce_input.upstream_idx > %(after)s
     ) as slot
     join leoflow_core.task as upstream
         on upstream.version_key = %(version_key)s and upstream.task_idx = slot.upstream_idx

@@ -7,7 +7,21 @@ import pytest
 
 from leoflow import engine
 from leoflow.engine import Outcome, XComValue
-from tests.sql.dags import Connection, dag, new_worker, run_of, run_state, scalar, states, task, unlimited
+from tests.sql.dags import (
+    Connection,
+    dag,
+    new_worker,
+    outcome,
+    over,
+    result,
+    returned,
+    run_of,
+    run_state,
+    scalar,
+    states,
+    task,
+    unlimited,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +80,36 @@ async def test_reduce_has_none_for_trials_that_failed_or_were_skipped(connection
         (run.run_key,),
     )
     assert await cursor.fetchone() == (width, width - 2, 0, 1, 1, 0)
+
+
+async def test_the_slots_of_what_a_mapped_task_returns_are_its_instances(connection: Connection) -> None:
+    await unlimited(connection)
+    worker = await new_worker(connection)
+    trials = task("trial", "make", mapping=over(result("make")))
+    best = task("best", "trial", "one", trigger_rule="all_done", xcom_input={"ones": ["one"]}, has_reduce=True)
+    best["extra"] = {"mapped_input": {"scores": "trial", "single": "one"}}
+    run = await run_of(connection, dag("d", [task("make"), task("one"), trials, best]))
+    shown = (
+        'select param, slots, filled, "null", failed, skipped, waiting from leoflow.map_reduce'
+        f" where run_key = {run.run_key} order by param"
+    )
+    assert await (await connection.execute(shown)).fetchall() == [
+        ("ones", 1, 0, 0, 0, 0, 1),
+        ("scores", 0, 0, 0, 0, 0, 0),
+    ]
+    for one in await engine.claim(connection, worker, 9):
+        await engine.finish(connection, worker, [returned(one, 5)])
+    claimed = await engine.claim(connection, worker, 9)
+    ends = ["success", "failed", "skipped", "success", None]
+    for one, end in zip(claimed, ends, strict=True):
+        if end:
+            none = (XComValue("return_value", b"null"),) if one.map_index == 3 else None
+            await engine.finish(connection, worker, [outcome(one, end, **({"xcoms": none} if none else {}))])
+    assert (await (await connection.execute(shown)).fetchall())[1] == ("scores", 5, 1, 1, 1, 1, 1)
+    await engine.finish(connection, worker, [outcome(claimed[4])])
+    (last,) = await engine.claim(connection, worker, 9)
+    (param,) = await engine.reduce_values(connection, last.run_key, last.task_idx)
+    assert (param.param, json.loads(param.value)) == ("ones", [[]])
 
 
 @pytest.mark.parametrize("width", [3, 100])

@@ -8,6 +8,7 @@ from leoflow.runtime.loading.describe_mapping import describe_expand_input
 from leoflow.runtime.loading.describe_values import (
     callable_name,
     literal,
+    mapped_output,
     module_name,
     reduce_list,
     seconds,
@@ -148,7 +149,7 @@ def _place(task: Any) -> dict[str, Any]:
 
 def _arguments(task: Any) -> dict[str, Any]:
     """Split the arguments into reduce lists, references and literals."""
-    given = _python_arguments(task) if _is_python(task) else _operator_arguments(task)
+    given = _given(task)
     reduce_inputs = {name: ids for name, value in given.items() if (ids := reduce_list(value))}
     templates = [_attribute(task, name) for name in task.template_fields]
     sources = [*given.values(), *templates]
@@ -158,6 +159,10 @@ def _arguments(task: Any) -> dict[str, Any]:
         name: literal(value) for name, value in given.items() if name not in reduce_inputs and not xcom_refs(value)
     }
     return {"xcom_input": reduce_inputs, "xcom_refs": xcom_refs(*sources), "call_args": literals}
+
+
+def _given(task: Any) -> dict[str, Any]:
+    return _python_arguments(task) if _is_python(task) else _operator_arguments(task)
 
 
 def _is_python(task: Any) -> bool:
@@ -192,9 +197,16 @@ def _operator_arguments(task: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in common and not name.startswith("_")}
 
 
+def _mapped_inputs(task: Any) -> dict[str, str]:
+    """Return which parameters are given all that a mapped task, or one in a mapped group, returns."""
+    found = {name: mapped_output(value) for name, value in _given(task).items()}
+    return {name: task_id for name, task_id in found.items() if task_id is not None}
+
+
 def _extra(task: Any) -> dict[str, Any]:
     """Return the rarely used attributes that differ from their default."""
     extra = {
+        "mapped_input": _mapped_inputs(task),
         "doc": task.doc,
         "doc_json": task.doc_json,
         "doc_yaml": task.doc_yaml,

@@ -152,6 +152,16 @@ def reduce_list(value: Any) -> "list[str] | None":
     return [item.operator.task_id for item in value]
 
 
+def mapped_output(value: Any) -> "str | None":
+    """Return the id of the task with several instances whose return values, as a whole, the value is."""
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg
+
+    if not isinstance(value, PlainXComArg) or value.key != "return_value":
+        return None
+    many = value.operator.is_mapped or value.operator.get_closest_mapped_task_group() is not None
+    return str(value.operator.task_id) if many else None
+
+
 def sorted_strings(values: "Iterable[Any] | None") -> list[str]:
     """Return the values as sorted strings; an enum of strings counts as its value."""
     return sorted(str.__str__(value) if isinstance(value, str) else str(value) for value in values or ())

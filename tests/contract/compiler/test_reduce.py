@@ -55,6 +55,12 @@ async def test_a_single_call_is_not_a_list(compiled: Compile) -> None:
     assert task["call_args"] == {"extra": 2}
 
 
+async def test_what_a_mapped_task_returns_is_named_with_its_parameter(compiled: Compile) -> None:
+    task = await reduced(compiled, "reduce(trial.expand(x=[1, 2]), extra=trial(3))")
+    assert task["xcom_input"] == {}
+    assert task["extra"]["mapped_input"] == {"items": "trial"}
+
+
 async def test_tuples_keywords_and_several_lists(compiled: Compile) -> None:
     call = "a, b = trial(1), other(); reduce(items=(b, a), extra=[a, b, a])"
     task = await reduced(compiled, call)
