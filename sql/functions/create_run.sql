@@ -26,7 +26,7 @@ declare
     v_now timestamptz := clock_timestamp();
     v_dag leoflow_core.dag;
     v_version leoflow_core.dag_version;
-    v_run_after timestamptz := coalesce(p_run_after, v_now);
+    v_run_after timestamptz := coalesce(p_run_after, case when p_run_type = 'scheduled' then p_logical_date end, v_now);
     v_starts boolean;
     v_counted int;
     v_instances int;
