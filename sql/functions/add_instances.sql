@@ -34,12 +34,9 @@ comment on function leoflow_core.add_instances(bigint[], bigint) is
 'Adds the task instances of a version that runs do not have yet.';
 
 -- Whether max_active_tasks may limit runs of a version: more instances than that, or a number nobody knows yet.
--- Locks: none. Callers: add_instances, insert_backfill_runs, move_run.
+-- Locks: none. Callers: add_instances, insert_backfill_runs, move_run; create_run says the same.
 create or replace function leoflow_core.is_gated_version(p_version_key bigint) returns boolean language sql stable as $$
-    select coalesce(sum(coalesce(t.map_length, 1)), 0) > v.max_active_tasks or coalesce(bool_or(t.expands), false)
-    from leoflow_core.dag_version as v
-    left join leoflow_core.task as t on t.version_key = v.version_key
+    select v.expands or v.instance_count > v.max_active_tasks from leoflow_core.dag_version as v
     where v.version_key = p_version_key
-    group by v.max_active_tasks
 $$;
 comment on function leoflow_core.is_gated_version(bigint) is 'Whether max_active_tasks may limit runs of a version.';

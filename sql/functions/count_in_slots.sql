@@ -25,33 +25,27 @@ begin
         join leoflow_core.task_edge as e on e.version_key = f.version_key and e.upstream_idx = f.task_idx
         where e.is_slotted
         group by f.run_key, e.downstream_idx, leoflow_core.slot_of(f.task_idx, f.map_index)
-    ),
-    locked as materialized (
-        select j.run_key, j.task_idx, j.map_index, j.slot, a.n, a.n_success, a.n_failed, a.n_upstream_failed, a.n_skipped,
-            a.n_removed,
-            j.waiting - a.n <= 0
-            or (j.up_failed + j.up_upstream_failed = 0 and a.n_failed + a.n_upstream_failed > 0)
-            or (j.up_skipped = 0 and a.n_skipped > 0)
-            or (j.up_failed = 0 and a.n_failed > 0)
-            or (j.up_success = 0 and a.n_success > 0
-                and j.trigger_rule in ('one_success', 'one_done', 'all_failed', 'all_skipped')) as touches
-        from agg as a
-        join leoflow_core.join_counter as j
-            on j.run_key = a.run_key and j.task_idx = a.task_idx and j.map_index = -1 and j.slot = a.slot
-        order by j.run_key, j.task_idx, j.map_index, j.slot
-        for update of j
+        order by f.run_key, e.downstream_idx, leoflow_core.slot_of(f.task_idx, f.map_index) -- the order of locks
     ),
     counted as (
         update leoflow_core.join_counter as j set
-            waiting = j.waiting - l.n,
-            up_success = j.up_success + l.n_success,
-            up_failed = j.up_failed + l.n_failed,
-            up_upstream_failed = j.up_upstream_failed + l.n_upstream_failed,
-            up_skipped = j.up_skipped + l.n_skipped,
-            up_removed = j.up_removed + l.n_removed
-        from locked as l
-        where j.run_key = l.run_key and j.task_idx = l.task_idx and j.map_index = l.map_index and j.slot = l.slot
-        returning j.run_key, j.task_idx, j.map_index, l.touches
+            waiting = j.waiting - a.n,
+            up_success = j.up_success + a.n_success,
+            up_failed = j.up_failed + a.n_failed,
+            up_upstream_failed = j.up_upstream_failed + a.n_upstream_failed,
+            up_skipped = j.up_skipped + a.n_skipped,
+            up_removed = j.up_removed + a.n_removed
+        from agg as a
+        where j.run_key = a.run_key and j.task_idx = a.task_idx and j.map_index = -1 and j.slot = a.slot
+        returning
+            j.run_key, j.task_idx, j.map_index,
+            j.waiting <= 0
+            or (a.n_failed + a.n_upstream_failed > 0
+                and j.up_failed + j.up_upstream_failed = a.n_failed + a.n_upstream_failed)
+            or (a.n_skipped > 0 and j.up_skipped = a.n_skipped)
+            or (a.n_failed > 0 and j.up_failed = a.n_failed)
+            or (a.n_success > 0 and j.up_success = a.n_success
+                and j.trigger_rule in ('one_success', 'one_done', 'all_failed', 'all_skipped')) as touches
     )
     select array_agg(distinct (c.run_key, c.task_idx, c.map_index)::leoflow_core.instance_ref) filter (where c.touches)
     into v_touched from counted as c;

@@ -16,22 +16,15 @@ begin
             f.run_key, leoflow_core.slot_of(f.task_idx, f.map_index) as slot, count(*)::int as n,
             count(*) filter (where f.is_leaf and f.state in ('failed', 'upstream_failed'))::int as n_failed
         from unnest(p_settled) as f
+        join leoflow_core.dag_run as r on r.run_key = f.run_key and r.open_slots > 0
         where f.is_counted
         group by f.run_key, leoflow_core.slot_of(f.task_idx, f.map_index)
-    ),
-    locked as materialized (
-        select j.run_key, j.slot, a.n, a.n_failed
-        from agg as a
-        join leoflow_core.dag_run as r on r.run_key = a.run_key and r.open_slots > 0
-        join leoflow_core.join_counter as j
-            on j.run_key = a.run_key and j.task_idx = -1 and j.map_index = -1 and j.slot = a.slot
-        order by j.run_key, j.slot
-        for update of j
+        order by f.run_key, leoflow_core.slot_of(f.task_idx, f.map_index) -- the order of locks
     ),
     counted as (
-        update leoflow_core.join_counter as j set waiting = j.waiting - l.n, up_failed = j.up_failed + l.n_failed
-        from locked as l
-        where j.run_key = l.run_key and j.task_idx = -1 and j.map_index = -1 and j.slot = l.slot
+        update leoflow_core.join_counter as j set waiting = j.waiting - a.n, up_failed = j.up_failed + a.n_failed
+        from agg as a
+        where j.run_key = a.run_key and j.task_idx = -1 and j.map_index = -1 and j.slot = a.slot
         returning j.run_key, j.waiting
     )
     select array_agg(c.run_key) filter (where c.waiting <= 0) into v_closed from counted as c;
@@ -43,20 +36,13 @@ begin
         from unnest(p_settled) as f
         where f.is_counted
         group by f.run_key
-    ),
-    runs as materialized (
-        select r.run_key, d.n, d.n_failed
-        from direct as d
-        join leoflow_core.dag_run as r on r.run_key = d.run_key
-        where r.open_slots = 0
-        order by r.run_key
-        for update of r
+        order by f.run_key
     ),
     counted as (
         update leoflow_core.dag_run as r set
-            remaining = r.remaining - x.n, failed_leaves = r.failed_leaves + x.n_failed
-        from runs as x
-        where r.run_key = x.run_key
+            remaining = r.remaining - d.n, failed_leaves = r.failed_leaves + d.n_failed
+        from direct as d
+        where r.run_key = d.run_key and r.open_slots = 0
         returning r.run_key, r.remaining, r.state
     )
     select array_agg(c.run_key) filter (where c.remaining <= 0 and c.state = 'running') into v_ended from counted as c;

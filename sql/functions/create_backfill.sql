@@ -82,9 +82,6 @@ as $$
 declare
     v_backfill leoflow_core.backfill;
     v_version leoflow_core.dag_version;
-    v_counted int;
-    v_instances int;
-    v_expands boolean;
     v_new bigint[];
     v_now timestamptz := clock_timestamp();
 begin
@@ -93,21 +90,16 @@ begin
     from leoflow_core.dag as d
     join leoflow_core.dag_version as v on v.version_key = d.current_version_key
     where d.dag_key = v_backfill.dag_key;
-    select
-        coalesce(sum(coalesce(t.map_length, 1)) filter (where t.is_counted), 0), coalesce(sum(coalesce(t.map_length, 1)), 0),
-        coalesce(bool_or(t.expands), false)
-    into v_counted, v_instances, v_expands
-    from leoflow_core.task as t where t.version_key = v_version.version_key;
     with made as (
         insert into leoflow_core.dag_run (
-            run_key, dag_key, version_key, run_id, run_type, state, remaining, instance_count, is_gated, logical_date,
-            data_interval_start, data_interval_end, run_after, queued_at, conf, triggered_by, triggering_user_name,
+            run_key, dag_key, version_key, run_id, run_type, state, remaining, open_slots, instance_count, is_gated,
+            logical_date, data_interval_start, data_interval_end, run_after, queued_at, conf, triggered_by, triggering_user_name,
             backfill_key, backfill_ordinal
         )
         select
             leoflow_core.next_run_key(), v_backfill.dag_key, v_version.version_key,
-            'backfill__' || leoflow_core.isoformat(d.run_after), 'backfill', 'queued', v_counted, v_instances,
-            leoflow_core.is_gated_version(v_version.version_key), d.logical_date, d.logical_date, d.interval_end,
+            'backfill__' || leoflow_core.isoformat(d.run_after), 'backfill', 'queued', v_version.counted_count,
+            v_version.end_slots, v_version.instance_count, leoflow_core.is_gated_version(v_version.version_key), d.logical_date, d.logical_date, d.interval_end,
             d.run_after, v_now, coalesce(v_backfill.dag_run_conf, '{}'), 'backfill', v_backfill.triggering_user_name,
             p_backfill_key, x.sort_ordinal
         from (
@@ -135,11 +127,8 @@ begin
         return;
     end if;
     perform leoflow_core.add_instances(v_new, v_version.version_key);
-    if v_version.has_slotted or v_expands or v_counted > leoflow_core.slotting_threshold() then
-        perform leoflow_core.open_join_counters(
-            n.run_key, v_version.version_key, v_expands or v_counted > leoflow_core.slotting_threshold()
-        )
-        from unnest(v_new) as n(run_key);
+    if v_version.has_slotted then
+        perform leoflow_core.open_join_counters(v_new);
     end if;
     if v_version.has_callbacks then
         perform leoflow_core.prepare_callbacks(n.run_key) from unnest(v_new) as n(run_key);

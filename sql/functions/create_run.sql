@@ -28,11 +28,6 @@ declare
     v_version leoflow_core.dag_version;
     v_run_after timestamptz := coalesce(p_run_after, case when p_run_type = 'scheduled' then p_logical_date end, v_now);
     v_starts boolean;
-    v_counted int;
-    v_instances int;
-    v_expands boolean;
-    v_expands_now boolean;
-    v_gated boolean;
     v_constraint text;
     v_jitter text;
 begin
@@ -77,13 +72,6 @@ begin
                 limit v_dag.max_active_runs
             ) as active
         ) < v_dag.max_active_runs;
-    select
-        coalesce(sum(coalesce(t.map_length, 1)) filter (where t.is_counted), 0), coalesce(sum(coalesce(t.map_length, 1)), 0),
-        coalesce(bool_or(t.expands), false),
-        coalesce(bool_or(t.expands and (t.upstream_count + t.extra_count = 0 or t.trigger_rule = 'always')), false)
-    into v_counted, v_instances, v_expands, v_expands_now
-    from leoflow_core.task as t where t.version_key = v_version.version_key;
-    v_gated := v_instances > v_version.max_active_tasks or v_expands;
     run_key := leoflow_core.next_run_key();
 
     begin
@@ -94,7 +82,8 @@ begin
         ) values (
             run_key, v_dag.dag_key, v_version.version_key, run_id, p_run_type::leoflow.dag_run_type,
             (case when v_starts and v_version.task_count = 0 then 'success' when v_starts then 'running' else 'queued' end)::leoflow.dag_run_state,
-            v_counted, 0, v_instances, v_gated,
+            v_version.counted_count, v_version.end_slots, v_version.instance_count,
+            v_version.expands or v_version.instance_count > v_version.max_active_tasks,
             p_logical_date, coalesce(p_data_interval_start, p_logical_date), coalesce(p_data_interval_end, p_data_interval_start, p_logical_date),
             v_run_after, v_now, case when v_starts then v_now end,
             case when v_starts and v_version.task_count = 0 then v_now end, coalesce(p_conf, '{}'),
@@ -112,40 +101,11 @@ begin
             'choose another run id, or leave it out');
     end;
 
-    insert into leoflow_core.task_instance (
-        run_key, version_key, task_idx, map_index, state, scheduled_at, ready_key, gate_key, trigger_rule, priority,
-        queue_key, pool_key, pool_slots, max_tries, upstreams, extra_left, is_leaf, is_counted, feeds_slots,
-        has_downstream, is_gated, expands
-    )
-    select
-        run_key, t.version_key, t.task_idx, i.map_index,
-        case when r.is_root then 'scheduled'::leoflow.task_instance_state end,
-        case when r.is_root then v_now end,
-        case when r.is_root and not g.is_gated then -t.priority end,
-        case when r.is_root and g.is_gated then -t.priority end,
-        t.trigger_rule, t.priority, t.queue_key, t.pool_key, t.pool_slots, t.retries, t.upstream_count, t.extra_count,
-        t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, g.is_gated, t.expands
-    from leoflow_core.task as t
-    cross join lateral generate_series(
-        case when t.map_length is null then -1 else 0 end, coalesce(t.map_length, 0) - 1
-    ) as i(map_index)
-    cross join lateral (
-        select v_starts and (t.upstream_count + t.extra_count = 0 or t.trigger_rule = 'always') and not t.expands as is_root
-    ) as r
-    join leoflow_core.pool as p on p.pool_key = t.pool_key
-    cross join lateral (
-        select v_gated or p.slots >= 0 or t.max_active_tis_per_dag is not null
-            or t.max_active_tis_per_dagrun is not null or t.depends_on_past or t.wait_for_downstream as is_gated
-    ) as g
-    where t.version_key = v_version.version_key
-    order by t.task_idx, i.map_index;
-
-    if v_version.has_slotted or v_expands or v_counted > leoflow_core.slotting_threshold() then
-        perform leoflow_core.open_join_counters(
-            run_key, v_version.version_key, v_expands or v_counted > leoflow_core.slotting_threshold()
-        );
+    perform leoflow_core.insert_instances(array[run_key]);
+    if v_version.has_slotted then
+        perform leoflow_core.open_join_counters(array[run_key]);
     end if;
-    if v_starts and v_expands_now then -- maps over nothing
+    if v_starts and v_version.expands_at_start then -- maps over nothing
         perform leoflow_core.evaluate_run(run_key);
         perform leoflow_core.end_run_if_done(run_key);
     end if;

@@ -93,6 +93,7 @@ begin
     delete from leoflow_core.reduce_input as x where x.version_key = any(p_version_keys);
     delete from leoflow_core.task_edge as x where x.version_key = any(p_version_keys);
     delete from leoflow_core.task_group as x where x.version_key = any(p_version_keys);
+    delete from leoflow_core.join_slot as x where x.version_key = any(p_version_keys);
     delete from leoflow_core.task as x where x.version_key = any(p_version_keys);
     delete from leoflow_core.dag_version as x where x.version_key = any(p_version_keys);
 end

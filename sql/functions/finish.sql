@@ -58,36 +58,27 @@ begin
         select i.*
         from unnest(p_run_keys, p_task_idxs, p_map_indexes, p_attempt_ids, p_states, p_retryable, p_due_ats)
             with ordinality as i(run_key, task_idx, map_index, attempt_id, state, retryable, due_at, ord)
+        order by i.run_key, i.task_idx, i.map_index -- the order of locks
     ),
-    locked as materialized (
-        select
-            t.run_key, t.task_idx, t.map_index, i.ord, i.due_at, t.state = 'restarting' as was_cleared,
-            case
+    written as (
+        update leoflow_core.task_instance as t set
+            state = case
                 when t.state = 'restarting' then 'scheduled'
                 when i.state = 'failed' and t.max_tries > 0 and t.try_number <= t.max_tries
                     and coalesce(i.retryable, true) then 'up_for_retry'
                 when i.state = 'up_for_retry' and (t.max_tries = 0 or t.try_number > t.max_tries) then 'failed'
                 else i.state
-            end::leoflow.task_instance_state as next_state
-        from input as i
-        join leoflow_core.task_instance as t
-            on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
-        where t.attempt_id = i.attempt_id and t.state in ('running', 'queued', 'restarting')
-        order by t.run_key, t.task_idx, t.map_index
-        for update of t
-    ),
-    written as (
-        update leoflow_core.task_instance as t set
-            state = l.next_state,
-            end_date = case when l.next_state <> 'deferred' then v_now end,
+            end::leoflow.task_instance_state,
+            end_date = case when i.state <> 'deferred' or t.state = 'restarting' then v_now end,
             start_date = coalesce(t.start_date, v_now),
             due_at = case
-                when l.next_state = 'up_for_reschedule' then coalesce(l.due_at, v_now) end,
-            reschedules = t.reschedules + (l.next_state = 'up_for_reschedule')::int
-        from locked as l
-        where t.run_key = l.run_key and t.task_idx = l.task_idx and t.map_index = l.map_index
+                when i.state = 'up_for_reschedule' and t.state <> 'restarting' then coalesce(i.due_at, v_now) end,
+            reschedules = t.reschedules + (i.state = 'up_for_reschedule' and t.state <> 'restarting')::int
+        from input as i
+        where t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+            and t.attempt_id = i.attempt_id and t.state in ('running', 'queued', 'restarting')
         returning
-            l.ord, l.next_state, t.queue_key, t.is_gated,
+            i.ord, t.state as next_state, t.queue_key, t.is_gated,
             (t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref as ref,
             row(
                 t.run_key, t.version_key, t.task_idx, t.map_index, t.state, t.queue_key, t.pool_key, t.pool_slots,
@@ -111,13 +102,10 @@ begin
         where g.run_key = k.run_key and g.task_idx = k.task_idx and g.map_index = k.map_index;
     end if;
     if p_xcom_items is not null and v_accepted is not null then
-        insert into leoflow_core.xcom as x (run_key, task_idx, map_index, key, value, mapped_length)
-        select
-            p_run_keys[i.item], p_task_idxs[i.item], p_map_indexes[i.item], i.key, i.value, i.mapped_length
-        from unnest(p_xcom_items, p_xcom_keys, p_xcom_values, p_xcom_lengths) as i(item, key, value, mapped_length)
-        where i.item = any(v_accepted)
-        on conflict (run_key, task_idx, map_index, key) do update set
-            value = excluded.value, mapped_length = excluded.mapped_length, created_at = excluded.created_at;
+        perform leoflow_core.store_xcoms(
+            p_run_keys, p_task_idxs, p_map_indexes, p_xcom_items, p_xcom_keys, p_xcom_values, p_xcom_lengths,
+            case when cardinality(v_accepted) < cardinality(p_attempt_ids) then v_accepted end
+        );
     end if;
     if v_silent is not null then
         perform leoflow_core.request_task_callbacks(v_silent, 'the process ended without a report');

@@ -31,7 +31,7 @@ begin
         where g.run_key = i.run_key and g.task_idx = i.task_idx and g.map_index = i.map_index;
         update leoflow_core.task_instance as t set
             state = 'removed', ready_key = null, gate_key = null, due_at = null, is_leaf = false, has_downstream = false,
-            attempt_id = case when leoflow_core.is_final(t.state) then t.attempt_id end,
+            feeds_slots = false, attempt_id = case when leoflow_core.is_final(t.state) then t.attempt_id end,
             start_date = coalesce(t.start_date, clock_timestamp()), end_date = coalesce(t.end_date, clock_timestamp())
         from unnest(v_gone) as i
         where t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index;

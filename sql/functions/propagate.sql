@@ -33,15 +33,18 @@ declare
     v_handed leoflow_core.instance_ref[];
     v_ready int;
     v_slots boolean;
+    v_edges boolean;
     v_handoff int := p_handoff;
 begin
     ready := 0;
-    select array_agg(f::leoflow_core.settled) filter (where f.has_downstream), bool_or(f.feeds_slots)
-    into v_front, v_slots from unnest(p_settled) as f;
+    select array_agg(f::leoflow_core.settled) filter (where f.has_downstream or f.feeds_slots), bool_or(f.feeds_slots),
+        bool_or(f.has_downstream)
+    into v_front, v_slots, v_edges from unnest(p_settled) as f;
     while v_front is not null or v_again is not null loop
         v_touched := null;
         if v_slots then
             v_touched := leoflow_core.count_in_slots(v_front);
+            exit when v_touched is null and v_again is null and not v_edges;
         end if;
         with agg as materialized (
             -- map_index null: holds for all instances of the task
@@ -61,7 +64,7 @@ begin
                 false as from_slots
             from unnest(v_front) as f
             join leoflow_core.task_edge as e on e.version_key = f.version_key and e.upstream_idx = f.task_idx
-            where not e.is_slotted and (e.kind <> 'm' or f.map_index = -1)
+            where f.has_downstream and not e.is_slotted and (e.kind <> 'm' or f.map_index = -1)
             group by f.run_key, e.downstream_idx, case when e.is_indexed and f.map_index >= 0 then f.map_index end
             union all
             select
@@ -208,8 +211,9 @@ begin
         v_all := v_all || v_next;
         v_front := null;
         if v_next is not null then
-            select array_agg(f::leoflow_core.settled) filter (where f.has_downstream), bool_or(f.feeds_slots)
-            into v_front, v_slots from unnest(v_next) as f;
+            select array_agg(f::leoflow_core.settled) filter (where f.has_downstream or f.feeds_slots),
+                bool_or(f.feeds_slots), bool_or(f.has_downstream)
+            into v_front, v_slots, v_edges from unnest(v_next) as f;
         end if;
     end loop;
     perform leoflow_core.count_run_end(v_all);

@@ -108,7 +108,8 @@ begin
         is_counted = f.is_leaf or not f.is_implied
     from (
         select
-            t.task_idx, count(d.task_idx) > 0 as has_downstream, coalesce(bool_or(e.is_slotted), false) as feeds_slots,
+            t.task_idx, coalesce(bool_or(not e.is_slotted), false) as has_downstream,
+            coalesce(bool_or(e.is_slotted), false) as feeds_slots,
             (not t.is_teardown or t.fails_run)
             and not coalesce(bool_or(e.kind = 'd' and (not d.is_teardown or d.fails_run)), false) as is_leaf,
             -- a downstream that waits for this task alone cannot be final before it

@@ -48,10 +48,7 @@ begin
             coalesce((p_spec ->> 'fail_fast')::boolean, false), false, leoflow_core.has_callbacks(p_spec)
         returning v.* into v_version;
         perform leoflow_core.register_tasks(v_version.version_key, p_spec);
-        update leoflow_core.dag_version as v set has_slotted = true
-        where v.version_key = v_version.version_key and exists (
-            select from leoflow_core.task as t where t.version_key = v_version.version_key and t.is_slotted
-        );
+        perform leoflow_core.total_version(v_version.version_key);
     else
         update leoflow_core.dag_version as v set
             bundle_path = coalesce(p_bundle_path, v.bundle_path),

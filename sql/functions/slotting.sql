@@ -1,9 +1,9 @@
 -- Joins with more upstreams than this count in slots, so that no row is written by all of them (decision 0002).
--- Locks: none. Callers: create_run, recount_run, register_tasks (as a literal).
+-- Locks: none. Callers: total_version, recount_run, register_tasks (as a literal).
 create or replace function leoflow_core.slotting_threshold() returns int language sql immutable parallel safe as $$ select 64 $$;
 comment on function leoflow_core.slotting_threshold() is 'Joins with more upstreams than this count in slots.';
 
--- The slot an upstream instance counts in. Locks: none. Callers: propagate, open_join_counters, recount_run.
+-- The slot an upstream instance counts in. Locks: none. Callers: propagate, total_version, recount_run.
 create or replace function leoflow_core.slot_of(p_task_idx int, p_map_index int) returns smallint
 language sql immutable parallel safe as $$
     select ((p_task_idx + greatest(p_map_index, 0)) & 15)::smallint
@@ -19,33 +19,18 @@ create or replace function leoflow_core.lock_class(p_name text) returns int lang
 $$;
 comment on function leoflow_core.lock_class(text) is 'Keys of the advisory locks.';
 
--- Opens the slotted counters of a new run: of its joins with many upstreams and, with p_slots_end, of its end.
--- Locks: only its own new rows. Callers: create_run.
-create or replace function leoflow_core.open_join_counters(p_run_key bigint, p_version_key bigint, p_slots_end boolean)
-returns void language plpgsql
-set jit = off set plan_cache_mode = auto set enable_nestloop = off -- a new version or run is not in the statistics
-set enable_hashjoin = on set enable_mergejoin = on set enable_seqscan = on set enable_bitmapscan = on
+-- Opens the slots new runs start with, as their versions say; whoever inserts a run gives it its version's end_slots.
+-- Locks: only its own new rows. Callers: create_run, create_due_runs, insert_backfill_runs.
+create or replace function leoflow_core.open_join_counters(p_run_keys bigint[]) returns void language plpgsql
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 begin
     insert into leoflow_core.join_counter (run_key, task_idx, map_index, slot, waiting, trigger_rule)
-    select p_run_key, e.downstream_idx, -1, leoflow_core.slot_of(e.upstream_idx, i.map_index), count(*), d.trigger_rule
-    from leoflow_core.task as d
-    join leoflow_core.task_edge as e on e.version_key = d.version_key and e.downstream_idx = d.task_idx and e.is_slotted
-    join leoflow_core.task as u on u.version_key = d.version_key and u.task_idx = e.upstream_idx
-    cross join lateral generate_series(0, coalesce(u.map_length, 1) - 1) as i(map_index)
-    where d.version_key = p_version_key and d.is_slotted
-    group by e.downstream_idx, leoflow_core.slot_of(e.upstream_idx, i.map_index), d.trigger_rule;
-    if p_slots_end then
-        insert into leoflow_core.join_counter (run_key, task_idx, map_index, slot, waiting)
-        select p_run_key, -1, -1, leoflow_core.slot_of(t.task_idx, i.map_index), count(*)
-        from leoflow_core.task as t
-        cross join lateral generate_series(0, coalesce(t.map_length, 1) - 1) as i(map_index)
-        where t.version_key = p_version_key and t.is_counted
-        group by leoflow_core.slot_of(t.task_idx, i.map_index);
-        update leoflow_core.dag_run as r set open_slots = (
-            select count(*) from leoflow_core.join_counter as j where j.run_key = p_run_key and j.task_idx = -1
-        ) where r.run_key = p_run_key;
-    end if;
+    select r.run_key, s.task_idx, -1, s.slot, s.waiting, s.trigger_rule
+    from unnest(p_run_keys) as n(run_key)
+    join leoflow_core.dag_run as r on r.run_key = n.run_key
+    join leoflow_core.join_slot as s on s.version_key = r.version_key;
 end
 $$;
-comment on function leoflow_core.open_join_counters(bigint, bigint, boolean) is 'Opens the slotted counters of a new run.';
+comment on function leoflow_core.open_join_counters(bigint[]) is 'Opens the slots new runs start with.';
