@@ -40,7 +40,7 @@ $$;
 comment on function leoflow_core.maintain_partitions(int) is 'Creates the weekly partitions of the coming weeks.';
 
 -- The tables with weekly partitions.
--- Locks: none. Callers: maintain_partitions, retain.
+-- Locks: none. Callers: maintain_partitions, drop_old_weeks.
 create or replace function leoflow_core.partitioned_tables() returns text[] language sql immutable parallel safe as $$
     select array[
         'xcom', 'task_log', 'audit_log', 'task_attempt_history', 'task_instance_history', 'task_instance_extra_history',
@@ -49,7 +49,7 @@ create or replace function leoflow_core.partitioned_tables() returns text[] lang
 $$;
 comment on function leoflow_core.partitioned_tables() is 'The tables with weekly partitions.';
 
--- The column that a table is partitioned by. Locks: none. Callers: maintain_partitions, retain.
+-- The column that a table is partitioned by. Locks: none. Callers: maintain_partitions, drop_old_weeks.
 create or replace function leoflow_core.partition_key(p_table text) returns text language sql immutable as $$
     select case when p_table in ('audit_log', 'asset_event', 'asset_event_alias') then 'created_at' else 'run_key' end
 $$;
@@ -76,53 +76,3 @@ begin
 end
 $$;
 comment on function leoflow_core.add_partition(text, text, text, text) is 'Adds one partition.';
-
--- Deletes what is older than p_keep: partitions as a whole, finished runs in batches of p_limit, retired workers,
--- dead processes, expired tokens. Returns how many runs it deleted.
--- Locks: the maintenance advisory lock, tried; as erase_runs; an exclusive lock on a dropped partition's parent.
--- Callers: scheduler.
-create or replace function leoflow_core.retain(p_keep interval, p_limit int default 100) returns int
-language plpgsql as $$
-declare
-    v_before timestamptz := clock_timestamp() - p_keep;
-    v_runs bigint[];
-    v_partition record;
-begin
-    if p_keep <= interval '0' or not pg_try_advisory_xact_lock(leoflow_core.lock_class('maintain'), 2) then
-        return 0;
-    end if;
-    select array_agg(r.run_key) into v_runs from (
-        select r.run_key from leoflow_core.dag_run as r
-        where r.run_key < leoflow_core.run_key_at(v_before) and r.state in ('success', 'failed') and r.end_date < v_before
-        order by r.run_key limit p_limit
-    ) as r;
-    if v_runs is not null then
-        perform leoflow_core.erase_runs(v_runs);
-    end if;
-    perform set_config('lock_timeout', '2s', true);
-    for v_partition in
-        select c.relname, p.relname as parent
-        from pg_inherits as i
-        join pg_class as c on c.oid = i.inhrelid
-        join pg_class as p on p.oid = i.inhparent
-        join pg_namespace as n on n.oid = p.relnamespace and n.nspname = 'leoflow_core'
-        where p.relname = any(leoflow_core.partitioned_tables()) and c.relname ~ '_[0-9]{8}$'
-            and to_date(right(c.relname, 8), 'YYYYMMDD') + 7 < (v_before at time zone 'UTC')::date
-    loop
-        -- runs still unfinished after p_keep hold on to their partition
-        continue when leoflow_core.partition_key(v_partition.parent) = 'run_key' and exists (
-            select from leoflow_core.dag_run as r
-            where r.run_key < leoflow_core.run_key_at(
-                (to_date(right(v_partition.relname, 8), 'YYYYMMDD') + 7)::timestamp at time zone 'UTC'
-            )
-        );
-        execute format('drop table leoflow_core.%I', v_partition.relname);
-    end loop;
-    delete from leoflow_core.asset_queue as q where q.event_at < v_before;
-    delete from leoflow_core.worker as w where w.reaped_at < v_before;
-    delete from leoflow_core.process as p where p.heartbeat_at < v_before;
-    delete from leoflow_core.revoked_token as t where t.exp < clock_timestamp();
-    return coalesce(cardinality(v_runs), 0);
-end
-$$;
-comment on function leoflow_core.retain(interval, int) is 'Deletes what is older than a time.';

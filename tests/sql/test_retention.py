@@ -71,6 +71,44 @@ async def test_finished_work_goes_with_its_partitions(connection: Connection) ->
     assert left == 2, "only the week of the youngest run is left"
 
 
+async def test_a_week_of_ended_runs_goes_at_once_whatever_it_holds(connection: Connection) -> None:
+    worker = await dags.new_worker(connection)
+    age = timedelta(days=100)
+    runs = [await aged_run(connection, worker, age) for _ in range(3)]
+    await connection.execute(_BY_WEEK, (age,))
+    weeks = await partitions(connection)
+    removed = [await engine.retain(connection, timedelta(days=90), limit=1) for _ in range(4)]
+    assert removed == [1, 1, 1, 0]
+    assert await partitions(connection) == weeks - 2
+    assert [await count(connection, "dag_run", run) for run in runs] == [0, 0, 0]
+
+
+async def test_a_call_drops_the_week_of_runs_that_later_calls_delete(connection: Connection) -> None:
+    worker = await dags.new_worker(connection)
+    age = timedelta(days=100)
+    runs = [await aged_run(connection, worker, age) for _ in range(2)]
+    await connection.execute(_BY_WEEK, (age,))
+    assert await engine.retain(connection, timedelta(days=90), limit=1) == 1
+    assert [await count(connection, "dag_run", run) for run in runs] == [0, 1]
+    assert [await count(connection, "task_log", run) for run in runs] == [0, 0]
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["ended lately", "unfinished"])
+async def test_a_run_that_is_needed_keeps_its_week(connection: Connection, finished: bool) -> None:
+    worker = await dags.new_worker(connection)
+    age = timedelta(days=100)
+    old = await aged_run(connection, worker, age)
+    kept = await aged_run(connection, worker, age, finished=finished)
+    await connection.execute(
+        "update leoflow_core.dag_run set end_date = end_date + interval '20 days' where run_key = %s", (kept.run_key,)
+    )
+    await connection.execute(_BY_WEEK, (age,))
+    weeks = await partitions(connection)
+    assert await engine.retain(connection, timedelta(days=90)) == 1
+    assert await partitions(connection) == weeks
+    assert [await count(connection, "task_log", run) for run in (old, kept)] == [0, 2]
+
+
 async def test_logs_may_go_before_their_runs(connection: Connection) -> None:
     worker = await dags.new_worker(connection)
     age = timedelta(days=40)
