@@ -81,7 +81,7 @@ def _until_alive(connection: psycopg.Connection, pids: list[int]) -> None:
 
 def _due_at_once(connection: psycopg.Connection) -> float:
     """Make every DAG due at one moment ahead; return the seconds from then to the last run's creation."""
-    connection.execute("truncate leoflow_core.dag_run, leoflow_core.task_instance cascade")
+    _forget_runs(connection)
     row = connection.execute(
         "with moment as (select date_trunc('second', clock_timestamp()) + make_interval(secs => %s) as at)"
         " update leoflow_core.dag as d set next_logical_date = m.at, next_data_interval_start = m.at,"
@@ -100,3 +100,13 @@ def _due_at_once(connection: psycopg.Connection) -> float:
                 raise RuntimeError(f"{found[0]} runs of {found[1]} DAGs: a run was created twice")
             return float(found[2])
         time.sleep(0.1)
+
+
+def _forget_runs(connection: psycopg.Connection) -> None:
+    """Empty the tables of runs; a scheduler may be reading one while it waits for the other."""
+    while True:
+        try:
+            connection.execute("truncate leoflow_core.dag_run, leoflow_core.task_instance cascade")
+            return
+        except psycopg.errors.DeadlockDetected:
+            time.sleep(0.1)

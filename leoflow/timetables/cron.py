@@ -98,14 +98,20 @@ class CronSchedule:
         return current if self.next(preceding) == current else preceding
 
     def _step(self, current: datetime, method: str) -> datetime:
-        naive = current.astimezone(self.tz).replace(tzinfo=None)
-        cron = _parsed(self.expression)
-        cron.set_current(naive, force=True)
-        found: datetime = getattr(cron, method)(datetime)
-        # Airflow's rule: an expression with hour `*` runs through a repeated hour twice, every other one once.
-        if cron.expanded[1] == ["*"]:
-            return current.astimezone(UTC) + (found - naive)
-        return _localise(found, self.tz)
+        return _stepped(self.expression, self.tz, current.astimezone(UTC), method)
+
+
+@lru_cache(maxsize=4096)
+def _stepped(expression: str, tz: tzinfo, current: datetime, method: str) -> datetime:
+    """A step from a UTC moment, computed once for all DAGs of one expression that are due together."""
+    naive = current.astimezone(tz).replace(tzinfo=None)
+    cron = _parsed(expression)
+    cron.set_current(naive, force=True)
+    found: datetime = getattr(cron, method)(datetime)
+    # Airflow's rule: an expression with hour `*` runs through a repeated hour twice, every other one once.
+    if cron.expanded[1] == ["*"]:
+        return current + (found - naive)
+    return _localise(found, tz)
 
 
 def _localise(naive: datetime, tz: tzinfo) -> datetime:

@@ -7,7 +7,7 @@ select
     d.next_data_interval_start as next_start, d.next_data_interval_end as next_end, d.next_run_after, d.next_run_id,
     false as is_custom,
     l.data_interval_start as last_start, l.data_interval_end as last_end,
-    clock_timestamp() as now
+    statement_timestamp() as now
 from leoflow_core.dag as d
 left join lateral (
     select r.data_interval_start, r.data_interval_end
@@ -22,13 +22,14 @@ limit %(limit)s
 for no key update of d skip locked;
 
 -- name: claim_due
--- DAGs with a due run and room for it under max_active_runs, longest due first.
+-- DAGs with a due run and room for it under max_active_runs, longest due first. One moment for all of them, so that
+-- those of one schedule share their computation.
 select
     d.dag_key, d.dag_id, d.schedule, d.start_date, d.end_date, d.catchup,
     d.next_data_interval_start as next_start, d.next_data_interval_end as next_end, d.next_run_after, d.next_run_id,
     leoflow_core.is_custom(d.schedule) as is_custom,
     l.data_interval_start as last_start, l.data_interval_end as last_end,
-    clock_timestamp() as now
+    statement_timestamp() as now
 from leoflow_core.dag as d
 left join lateral (
     select r.data_interval_start, r.data_interval_end
@@ -40,7 +41,7 @@ left join lateral (
 where
     not d.is_paused and not d.is_stale and not d.schedule_pending
     and (d.allowed_run_types is null or 'scheduled' = any(d.allowed_run_types))
-    and d.next_run_after <= clock_timestamp()
+    and d.next_run_after <= statement_timestamp()
     and d.dag_key <> all(%(except)s::int[])
     and (
         select count(*) from leoflow_core.dag_run as r
