@@ -2,8 +2,8 @@
 
 from leoflow.db.migrate import run_body
 
-revision = "0014"
-down_revision = "0013"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
