@@ -1,6 +1,7 @@
 """DAGs with maps that end in states one would not guess; run by Airflow for the truth and by Leoflow for comparison.
 
-A DAG whose name ends in `_again` is run, cleared as a whole and run again; `first_or` gives different values then.
+A DAG whose name ends in `_again` is run, cleared as a whole, or only the tasks named `…_alone` if there are some, and
+run again; `first_or` gives different values then.
 """
 
 import datetime
@@ -283,6 +284,88 @@ with DAG("mapped_branch"):
 
     picked = pick.expand(value=make(2))
     picked >> [EmptyOperator(task_id="left"), EmptyOperator(task_id="right")]
+
+with DAG("mapped_branch_of_mapped_tasks"):
+
+    @task.branch
+    def turn(value):
+        return "even" if value % 2 == 0 else "odd"
+
+    turned = turn.expand(value=make(4))
+    evens = double.override(task_id="even").expand(x=[0, 1, 2, 3])
+    odds = double.override(task_id="odd").expand(x=make.override(task_id="numbers")(4))
+    turned >> [evens, odds, EmptyOperator(task_id="plain")]
+    turned >> double.override(task_id="fewer").expand(x=[0, 1])
+    turned >> double.override(task_id="more").expand(x=[0, 1, 2, 3, 4])
+    turned >> double.override(task_id="any", trigger_rule="all_done").expand(x=[0, 1])
+    [evens, odds] >> EmptyOperator(task_id="after")
+    [evens, odds] >> EmptyOperator(task_id="after_some", trigger_rule="none_failed_min_one_success")
+
+with DAG("mapped_branch_that_fails_somewhere"):
+
+    @task.branch
+    def half(value):
+        if value == 1:
+            raise AirflowFailException("as asked")
+        return "good"
+
+    halves = half.expand(value=[0, 1, 2])
+    halves >> double.override(task_id="good", trigger_rule="all_done").expand(x=[0, 1, 2])
+    halves >> double.override(task_id="bad", trigger_rule="all_done").expand(x=[0, 1, 2])
+    halves >> double.override(task_id="strict").expand(x=[0, 1, 2])
+
+for ignore in (True, False):
+    with DAG(f"mapped_short_circuit_{'to_the_end' if ignore else 'by_rules'}"):
+
+        @task.short_circuit(ignore_downstream_trigger_rules=ignore)
+        def pass_on(value):
+            return value % 2 == 0
+
+        passed = pass_on.expand(value=make(3))
+        following = double.override(task_id="following").expand(x=[0, 1, 2])
+        passed >> following >> EmptyOperator(task_id="last", trigger_rule="all_done")
+        found = double.override(task_id="found").expand(x=make.override(task_id="numbers")(3))
+        passed >> found >> EmptyOperator(task_id="end", trigger_rule="none_failed")
+        passed >> EmptyOperator(task_id="plain")
+
+with DAG("branch_to_a_mapped_group"):
+
+    @task.branch
+    def choose_group():
+        return "taken"
+
+    chosen = choose_group()
+    chosen >> two_steps.override(group_id="taken").expand(x=make(2))
+    chosen >> two_steps.override(group_id="left").expand(x=make.override(task_id="numbers")(2))
+    chosen >> two_steps.override(group_id="left_literal").expand(x=[1, 2])
+
+with DAG("branch_left_again"):
+
+    @task.branch
+    def go_left():
+        return "left"
+
+    gone = go_left()
+    gone >> [EmptyOperator(task_id="left"), EmptyOperator(task_id="right_alone")]
+    gone >> double.override(task_id="mapped_alone").expand(x=[1, 2]) >> EmptyOperator(task_id="then_alone")
+
+with DAG("mapped_branch_left_again"):
+
+    @task.branch
+    def lean(value):
+        return ["left_alone"] if value == 0 else ["right_alone"]
+
+    leaned = lean.expand(value=[0, 1, 2])
+    for side in ("left_alone", "right_alone"):
+        leaned >> double.override(task_id=side).expand(x=[0, 1, 2]) >> EmptyOperator(task_id=f"after_{side}")
+
+with DAG("short_circuit_left_again"):
+
+    @task.short_circuit
+    def stop():
+        return False
+
+    stop() >> EmptyOperator(task_id="next_alone") >> EmptyOperator(task_id="last_alone")
 
 with DAG("short_circuit_in_a_mapped_group"):
 
