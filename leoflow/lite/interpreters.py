@@ -44,7 +44,7 @@ class Interpreters:
         """
         assert self._loader_of is not None
         config = project.config
-        spec = EnvironmentSpec(config.python_version, tuple(config.dependencies))
+        spec = EnvironmentSpec(config.python_version, config.requirements())
         environment = await self._ensure(spec)
         return Interpreter(self._loader_of(environment.key), environment.key)
 

@@ -25,6 +25,7 @@ from leoflow.lite.data import database
 from leoflow.lite.interpreters import Interpreters
 from leoflow.lite.local_worker import LocalWorker
 from leoflow.lite.registry import Registry
+from leoflow.lite.reload import as_compile_error
 from leoflow.lite.scratch import scratch_home
 from leoflow.lite.sql_errors import in_users_words
 from leoflow.lite.stopping import stop_on_signals
@@ -191,7 +192,10 @@ class _Room:
 
         async def one(project: Project) -> tuple[list[CompiledDag], list[CompileError]]:
             async with gate:
-                interpreter = await self.interpreters.of_project(project)
+                try:
+                    interpreter = await self.interpreters.of_project(project)
+                except LeoflowError as error:  # the other projects are none the worse for it
+                    return [], [as_compile_error(error, project)]
                 report = await report_project(project, interpreter.loader, home=self.scratch)
                 return list(report.dags), list(report.errors)
 

@@ -174,7 +174,7 @@ class Reloader:
             interpreter = await self._interpreter_of(project)
             tree = await asyncio.to_thread(_snapshot, project, self._home)
         except LeoflowError as error:
-            problem = _as_compile_error(error, project)
+            problem = as_compile_error(error, project)
             state.hashes.clear()
             await self._show_errors(state, {problem.file: problem})
             return True
@@ -218,7 +218,7 @@ class Reloader:
             try:
                 done = await self._registry.register(dag, environment_key=interpreter.environment_key, started=started)
             except LeoflowError as error:
-                errors[file] = _as_compile_error(error, project, file)
+                errors[file] = as_compile_error(error, project, file)
                 continue
             self._owners[dag_id] = project.root
             if done.is_new:
@@ -287,7 +287,8 @@ def _changed_files(project: Project, tree: Tree, hashes: dict[str, str]) -> dict
     return {file: value for file, value in now.items() if hashes.get(file) != value}
 
 
-def _as_compile_error(error: LeoflowError, project: Project, file: str = "") -> CompileError:
+def as_compile_error(error: LeoflowError, project: Project, file: str = "") -> CompileError:
+    """Turn what hinders a project, such as dependencies that cannot be installed, into an error of its file."""
     if isinstance(error, CompileError):
         return error
     name = file or (project.yaml_path.name if project.yaml_path else project.dag_files[0])

@@ -3,6 +3,8 @@
 import asyncio
 import getpass
 import os
+import shutil
+import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -42,6 +44,17 @@ def python_with_providers() -> Path:
             ),
         )
     )
+
+
+def find_python(*versions: str) -> tuple[str, str] | None:
+    """The first of these Python versions that works here, and its directory; pyenv's shims alone are none."""
+    for version in versions:
+        name = f"python{version}"
+        places = [shutil.which(name), *map(str, sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/{name}")))]
+        for place in places:
+            if place and subprocess.run([place, "-c", ""], capture_output=True).returncode == 0:
+                return version, str(Path(place).parent)
+    return None
 
 
 @cache

@@ -1,12 +1,12 @@
 """Projects may run Python 3.10: what runs beside user code compiles and imports there."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 import leoflow.runtime
+from tests.support.environments import find_python
 
 RUNTIME = Path(leoflow.runtime.__file__).parent
 STANDALONE = ("control", "processes", "hazards", "sdk_adapter", "attempt", "zygote", "loading.describe_values")
@@ -23,21 +23,12 @@ assert describe_values.timestamp(datetime(2026, 1, 1, 2, tzinfo=timezone(timedel
 """
 
 
-def find_python_310() -> str | None:
-    """A working interpreter of that version; pyenv's shims alone are none."""
-    places = [shutil.which("python3.10"), *map(str, sorted(Path.home().glob(".pyenv/versions/3.10.*/bin/python3.10")))]
-    for place in places:
-        if place and subprocess.run([place, "-c", ""], capture_output=True).returncode == 0:
-            return place
-    return None
-
-
 @pytest.fixture(scope="module")
 def python_310() -> str:
-    found = find_python_310()
+    found = find_python("3.10")
     if found is None:
         pytest.skip("no Python 3.10 on this machine")
-    return found
+    return f"{found[1]}/python3.10"
 
 
 def test_the_runtime_compiles_under_python_310(python_310: str) -> None:

@@ -22,6 +22,7 @@ from leoflow.errors import LeoflowError
 from leoflow.log_store import LogStore, object_name
 from leoflow.scheduler.log_copies import copy_logs, enable
 from tests.contract.public.stage import FLAKY, Stage
+from tests.support.object_store import STORES, ObjectStore, object_store
 
 pytestmark = pytest.mark.anyio
 
@@ -206,25 +207,37 @@ def test_a_store_of_another_kind_is_refused_with_the_ones_there_are(url: str) ->
 
 
 @pytest.fixture
-def s3() -> Iterator[str]:
-    server_module = pytest.importorskip("moto.server", reason="moto is not part of the development set-up")
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "k")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-        patch.setenv("AWS_REGION", "us-east-1")
-        httpx.put(f"http://{host}:{port}/bucket").raise_for_status()
-        yield "s3://bucket/prefix"
-    server.stop()
+def remote(tmp_path: Path) -> Iterator[ObjectStore]:
+    """What S3, Google Cloud Storage and Azure would be."""
+    with object_store() as started, pytest.MonkeyPatch.context() as patch:
+        started.configure(patch, tmp_path)
+        yield started
 
 
-async def test_a_log_goes_to_s3_and_back(stage: Stage, database_url: str, s3: str) -> None:
-    await attempt(stage, *(f"line {number}" for number in range(50)))
-    assert await copy_logs(database_url, LogsSettings(store_url=s3)) == 1
-    found = await LogStore(s3).read(object_name("flaky", RUN, "boom", -1, 1))
+async def read(url: str, name: str) -> bytes:
+    found = await LogStore(url).read(name)
     assert found is not None
-    text = b"".join([piece async for piece in found]).decode()
-    assert text.count("\n") == 50
+    return b"".join([piece async for piece in found])
+
+
+@pytest.mark.parametrize("kind", STORES)
+async def test_logs_of_any_size_go_to_each_store_and_back(remote: ObjectStore, kind: str) -> None:
+    async def lines(count: int) -> AsyncIterator[bytes]:
+        for number in range(count):
+            yield b"%07d " % number * 8192 + b"\n"
+
+    name = object_name("d", RUN, "t", 3, 1)
+    for count in (1, 300):  # one request, and parts of 8 MiB
+        await LogStore(STORES[kind]).write(name, lines(count))
+        assert await read(STORES[kind], name) == b"".join([piece async for piece in lines(count)])
+    assert [path.removeprefix("/bucket").removeprefix("/container") for path in remote.objects] == [
+        "/prefix/dag_id=d/run_id=odd:%20run+1/task_id=t/map_index=3/attempt=1.log"
+    ]
+    assert await LogStore(STORES[kind]).read("no/such.log") is None
+    assert remote.authorisations & {"AWS4-HMAC-SHA256", "Bearer", "SharedKey"}
+
+
+async def test_a_log_goes_from_the_database_to_s3(stage: Stage, database_url: str, remote: ObjectStore) -> None:
+    await attempt(stage, *(f"line {number}" for number in range(50)))
+    assert await copy_logs(database_url, LogsSettings(store_url=STORES["s3"])) == 1
+    assert (await read(STORES["s3"], object_name("flaky", RUN, "boom", -1, 1))).count(b"\n") == 50

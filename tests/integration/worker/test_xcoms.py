@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from leoflow import engine
+from leoflow.api.public import xcom_values
 from leoflow.crypto import SecretBox
 from leoflow.db.pool import Pool
 from leoflow.engine import Outcome, XComValue
@@ -74,6 +75,71 @@ async def test_values_keep_their_types_from_task_to_task(harness: Harness) -> No
         assert run.xcoms[("take", "return_value")] == [[], 14, [{"x": 1, "y": 2}], "Point"]
     else:
         assert "not found in allow list" in str(run.logs["take"])
+
+
+async def test_dataclasses_models_zones_and_bytes_are_as_in_airflow(harness: Harness) -> None:
+    project = harness.home.parent / "shapes"
+    project.mkdir(exist_ok=True)
+    (project / "shapes.py").write_text("""
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+from pydantic import BaseModel
+@dataclass
+class Point:
+    x: int
+    y: list
+class Model(BaseModel):
+    name: str
+    at: datetime
+class Pair(NamedTuple):
+    a: int
+    b: str
+WINTER = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=ZoneInfo("Europe/Zurich"))
+VALUES = {
+    "zone": WINTER, "pair": Pair(1, "b"), "point": Point(1, [2, (3,)]), "model": Model(name="m", at=WINTER),
+    "nested": {"deep": [[{"set": {1}}]]}, "date keys": {1: "one"},
+}
+""")
+    await harness.register(
+        """
+    with DAG("shapes") as dag:
+        @task
+        def give():
+            from shapes import VALUES
+            return VALUES
+        @task
+        def take(values):
+            from shapes import VALUES, Point
+            assert values["zone"] == VALUES["zone"] and str(values["zone"].tzinfo) == "Europe/Zurich", values["zone"]
+            assert values["pair"] == (1, "b") and values["point"] == Point(1, [2, (3,)]), values
+            assert values["model"] == VALUES["model"] and values["nested"] == VALUES["nested"], values
+            assert values["date keys"] == {"1": "one"}
+        @task
+        def shown(ti=None):
+            from airflow.serialization.stringify import stringify
+            from airflow.sdk.execution_time import comms, task_runner
+            stored = task_runner.SUPERVISOR_COMMS.send(comms.GetXCom(
+                dag_id=ti.dag_id, run_id=ti.run_id, task_id="give", key="return_value")).value
+            return stringify(stored)  # what Airflow's UI shows
+        @task
+        def binary(): return b"bytes"
+        given = give()
+        take(given), given >> shown(), binary()
+    """,
+        name="shapes",
+        yaml="""
+        tasks:
+          take: {env: {AIRFLOW__CORE__ALLOWED_DESERIALIZATION_CLASSES: "airflow.* shapes.*"}}
+        """,
+    )
+    run = await harness.run("shapes")
+    assert run.tasks["take"].state == "success", run.logs["take"]
+    assert run.tasks["binary"].state == "failed"
+    assert "cannot serialize object of type <class 'bytes'>" in str(run.logs["binary"])
+    given = run.xcoms[("give", "return_value")]
+    assert xcom_values.readable(given) == run.xcoms[("shown", "return_value")]
 
 
 async def test_a_value_above_the_limit_fails_its_task_with_the_reason_in_the_log(harness: Harness) -> None:
