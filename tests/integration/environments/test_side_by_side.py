@@ -39,9 +39,10 @@ with DAG({dag_id!r}):
 
 def run(home: Path, workspace: Path, dag_id: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "leoflow", "run", str(workspace), "--dag-id", dag_id, "--home", str(home)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=400, env={**os.environ, **variables})
+    return subprocess.run(command, capture_output=True, text=True, timeout=800, env={**os.environ, **variables})
 
 
+@pytest.mark.timeout(900)  # the first time it builds two environments
 def test_conflicting_projects_run_side_by_side_and_equal_ones_share(tmp_path: Path) -> None:
     home, workspace, seen = make_home(tmp_path), tmp_path / "workspace", tmp_path / "seen"
     seen.mkdir()
