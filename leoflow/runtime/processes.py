@@ -65,6 +65,18 @@ def children() -> list[int]:
         return []
 
 
+def strangers(known: "set[int] | dict[int, object]") -> int:
+    """Return how many children run that are not `known`."""
+    return sum(_is_running(pid) for pid in children() if pid not in known)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False
+
+
 def kill_strangers(known: "set[int] | dict[int, object]") -> None:
     """Kill every child that is not `known`.
 

@@ -258,10 +258,14 @@ class Zygote:
             if info is None:
                 break
             self._bury(info.si_pid)
-        processes.kill_strangers(set(self._orders) | self._spares.pids | self._reusables.pids | self._strangers_allowed)
+        processes.kill_strangers(self._known())
+
+    def _known(self) -> "set[int]":
+        return set(self._orders) | self._spares.pids | self._reusables.pids | self._strangers_allowed
 
     def _bury(self, pid: int) -> None:
         # The leader is still a zombie here, so its group id cannot have been given to anyone else.
+        left_behind = processes.strangers(self._known()) if pid in self._orders else 0
         order_id = self._orders.pop(pid, None)
         if order_id is not None:
             processes.kill_group(pid, signal.SIGKILL)
@@ -278,6 +282,7 @@ class Zygote:
                     "status": os.waitstatus_to_exitcode(status),
                     "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 4),
                     "max_rss_kb": usage.ru_maxrss,
+                    "left_behind": left_behind,
                 },
             )
 

@@ -21,6 +21,17 @@ _SIGNALS = {
     signal.SIGXCPU: "The processor time limit was reached.",
 }
 
+SUPERSEDED = (
+    "While this attempt ran, its task instance was cleared, marked, or given to another attempt: "
+    "how this one ended is not recorded."
+)
+
+
+def left_behind(count: int) -> str:
+    """Return the log line for processes that an attempt started and did not end."""
+    were = "process was" if count == 1 else "processes were"
+    return f"{count} {were} still running that the task had started; what a task starts ends with it."
+
 
 def explain(ended: Ended, attempt: AttemptContext, *, stopped: bool) -> tuple[Outcome, Words]:
     """Return the outcome of an attempt that reported none, and the log lines that tell a user what happened.

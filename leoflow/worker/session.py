@@ -23,7 +23,7 @@ from leoflow.execution.operations import OF_TRIGGERS, OPERATIONS, Operation, per
 from leoflow.execution.outcomes import TERMINAL, Outcome, outcome_of, storable
 from leoflow.execution.task_instances import Rendered
 from leoflow.runtime.sdk_adapter import REDUCE_INPUTS, XCOM_WINDOW
-from leoflow.worker.endings import explain
+from leoflow.worker.endings import SUPERSEDED, explain, left_behind
 from leoflow.worker.frames import FrameChannel
 from leoflow.worker.launchers.base import AttemptProcess, Ended, Launcher, LaunchError, LaunchOrder
 from leoflow.worker.launchers.environment_variables import secrets_in
@@ -347,6 +347,7 @@ class Session:
         if await asyncio.shield(self._report_once(outcome)):
             self._answer(request_id, None)
         else:
+            self.lines.note(SUPERSEDED, level="warning")
             self._refuse(request_id, refused("the attempt is no longer current; its outcome is not recorded", 409))
 
     def _explain_memory_limit(self) -> None:
@@ -417,6 +418,8 @@ class Session:
             log.warning("attempt not returned to the queue", attempt_id=self.attempt_id, error=str(error))
 
     async def _conclude(self, ended: Ended) -> None:
+        if ended.left_behind:
+            self.lines.note(left_behind(ended.left_behind), level="warning")
         if self._report is None and not self._abandoned:
             if ended.lost:
                 self.lines.note("The fork server that ran this task died, and the task with it.")

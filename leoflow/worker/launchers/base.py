@@ -46,11 +46,14 @@ class Ended:
     Attributes:
         status: exit code, or the negative number of the signal that killed it.
         lost: True when the process disappeared with its fork server, so that nobody saw it end.
+        max_rss_kb: the most memory it had.
+        left_behind: processes it had started that still ran, and were killed.
     """
 
     status: int
     lost: bool = False
     max_rss_kb: int | None = None
+    left_behind: int = 0
 
 
 class AttemptProcess(Protocol):

@@ -148,7 +148,8 @@ class ZygoteClient:
             reason = f"the machine cannot start another process ({event['reason']})"
             _fail(self._started.get(event["id"]), LaunchError(reason, infrastructure=True))
         elif kind == "exited":
-            _resolve(self._ended.get(event["id"]), Ended(event["status"], max_rss_kb=event.get("max_rss_kb")))
+            ended = Ended(event["status"], False, event.get("max_rss_kb"), event.get("left_behind", 0))
+            _resolve(self._ended.get(event["id"]), ended)
 
     def _kill_group_left_behind(self, order_id: str) -> None:
         # The attempt itself died with its zygote (PR_SET_PDEATHSIG); what it started may have survived it.

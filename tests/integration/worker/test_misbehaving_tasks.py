@@ -1,7 +1,9 @@
 """Tasks that die, lie, shout, hang and leave things behind hurt only themselves, and their log says what happened."""
 
+import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +114,7 @@ async def test_daemons_and_children_end_with_their_task(harness: Harness) -> Non
             return pids""",
     )
     assert run.state == "success"
+    assert "2 processes were still running that the task had started" in run.messages("it")
     assert not [pid for pid in run.xcoms[("it", "return_value")] if _is_alive(pid)]
 
 
@@ -173,6 +176,30 @@ async def test_a_second_report_is_refused(harness: Harness) -> None:
                 print("refused:", error)""",
     )
     assert run.state == "success" and "refused:" in run.messages("it") and "already reported" in run.messages("it")
+
+
+async def test_a_report_after_the_task_was_given_up_changes_nothing_and_is_explained(
+    harness: Harness, tmp_path: Path
+) -> None:
+    await harness.register(f"""
+    with DAG("late") as dag:
+        @task
+        def it():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            Path({str(tmp_path / "runs")!r}).touch()
+            while not Path({str(tmp_path / "go")!r}).exists(): time.sleep(0.01)
+            return "too late"
+        it()
+    """)
+    key = await harness.trigger("late", run_id="r")
+    async with asyncio.timeout(30):
+        while not (tmp_path / "runs").exists():
+            await asyncio.sleep(0.01)
+    await harness.fetch("select leoflow.mark_tasks('late', 'r', '[\"it\"]', 'success')")
+    (tmp_path / "go").touch()
+    run = await harness.finished(key)
+    assert run.tasks["it"].state == "success" and not run.xcoms
+    assert "how this one ended is not recorded" in run.messages("it")
 
 
 async def test_a_value_for_another_task_is_refused(harness: Harness) -> None:
