@@ -12,6 +12,7 @@ from leoflow.cli.servers import ServerOption, connect
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 Key = Annotated[int, typer.Argument(min=0, help="The backfill's id.")]
+RUN_COLUMNS = ("logical_date", "partition_key", "dag_run_id", "state", "exception_reason")
 COLUMNS = ("id", "dag_id", "from_date", "to_date", "reprocess_behavior", "max_active_runs", "is_paused", "completed_at")
 
 
@@ -46,7 +47,11 @@ def create(
     }
     client = connect(server)
     if dry_run:
-        print_rows(client.post(api("backfills", "dry_run"), body)["backfills"], output, columns=("logical_date",))
+        print_rows(
+            client.post(api("backfills", "dry_run"), body)["backfills"],
+            output,
+            columns=("logical_date", "partition_key"),
+        )
     else:
         _print_one(client.post(api("backfills"), body), output)
 
@@ -68,7 +73,7 @@ def show_(key: Key, server: ServerOption = None, output: OutputOption = Output.T
     runs = client.get(api("leoflow", "backfills", str(key), "runs"))["runs"]
     if output is Output.TABLE:
         show(backfill, output)
-        print_rows(runs, output, columns=("logical_date", "dag_run_id", "state", "exception_reason"))
+        print_rows(runs, output, columns=RUN_COLUMNS)
     else:
         print_document({**backfill, "runs": runs}, output)
 

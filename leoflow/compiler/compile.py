@@ -210,12 +210,6 @@ def _remarks(spec: DagSpec) -> list[str]:
 
 
 def _remarks_on_schedule(spec: DagSpec) -> Iterator[str]:
-    schedule = spec.schedule or {}
-    kind = schedule.get("type")
-    if kind == "partitioned_assets":
-        yield "schedule: events of partitioned assets do not start runs yet; the API and people do"
-    elif kind == "cron_partition":
-        yield "schedule: this timetable cannot be computed yet; runs are started by the API and by people only"
     for alert in spec.deadlines:
         reference = alert["reference"].get("reference_type")
         if reference not in DEADLINE_REFERENCES:

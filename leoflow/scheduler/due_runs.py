@@ -44,6 +44,8 @@ class Due:
     next_end: datetime | None
     next_run_after: datetime | None
     next_run_id: str | None
+    next_partition_key: str | None
+    next_partition_date: datetime | None
     is_custom: bool
     last_start: datetime | None
     last_end: datetime | None
@@ -51,7 +53,7 @@ class Due:
 
     @property
     def last(self) -> DataInterval | None:
-        """The interval of the latest scheduled run."""
+        """The interval of the latest scheduled run; of a run of a partition the moment from which it could start."""
         return (
             None if self.last_start is None or self.last_end is None else DataInterval(self.last_start, self.last_end)
         )
@@ -70,9 +72,9 @@ class Due:
 
     def to_create(self) -> RunInfo | None:
         """The stored next run; without catch-up, when a later one is due as well, the latest due one."""
-        if self.next_start is None or self.next_end is None or self.next_run_after is None:
+        stored = self._stored()
+        if stored is None:
             return None
-        stored = RunInfo(DataInterval(self.next_start, self.next_end), self.next_run_after)
         if self.catchup or self.is_custom:
             return stored
         restriction = Restriction(self.start_date, self.end_date, catchup=True)
@@ -83,6 +85,14 @@ class Due:
             return self.after(self.last, self.now)
         except SCHEDULE_ERRORS:
             return stored  # nothing follows it: see `_or_none`
+
+    def _stored(self) -> RunInfo | None:
+        after = self.next_run_after
+        if after is not None and self.next_partition_key is not None:
+            return RunInfo(DataInterval.exact(after), after, self.next_partition_key, self.next_partition_date)
+        if after is None or self.next_start is None or self.next_end is None:
+            return None
+        return RunInfo(DataInterval(self.next_start, self.next_end), after)
 
 
 class DueRuns(Service):
@@ -164,9 +174,11 @@ class DueRuns(Service):
             SQL["store_next_runs"],
             (
                 [row.dag_key for row, _ in planned],
-                [run and run.interval.start for _, run in planned],
-                [run and run.interval.end for _, run in planned],
+                [run and run.dates[0] for _, run in planned],
+                [run and run.dates[1] for _, run in planned],
                 [run and run.run_after for _, run in planned],
+                [run and run.partition_key for _, run in planned],
+                [run and run.partition_date for _, run in planned],
             ),
         )
 
@@ -207,8 +219,8 @@ def _or_none(row: Due, last: DataInterval | None, now: datetime) -> RunInfo | No
 
 def _arguments(row: Due, run: RunInfo) -> tuple[Any, ...]:
     """What `create_due_runs` needs, in its order."""
-    run_id = row.next_run_id or f"scheduled__{_iso(run.run_after)}"
-    return row.dag_id, run_id, run.interval.start, run.interval.end, run.run_after
+    run_id = row.next_run_id or (None if run.partition_key else f"scheduled__{_iso(run.run_after)}")
+    return row.dag_id, run_id, *run.dates, run.run_after, run.partition_key, run.partition_date
 
 
 def _iso(moment: datetime) -> str:

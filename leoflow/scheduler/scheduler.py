@@ -15,6 +15,7 @@ from leoflow.scheduler.due_runs import DueRuns
 from leoflow.scheduler.heartbeat import Heartbeat
 from leoflow.scheduler.jobs import Jobs
 from leoflow.scheduler.outbox import Deadlines, Outbox
+from leoflow.scheduler.partitioned_runs import PartitionedRuns
 from leoflow.scheduler.service import Service
 from leoflow.scheduler.timers import Archiver, Reaper, RunTimeouts, Timers, Watermark
 from leoflow.scheduler.timetable_questions import TimetableQuestions
@@ -50,6 +51,7 @@ class Scheduler:
             AssetRuns(pool, own),
             CustomTimetables(pool, own, settings.usercode, usercode),
             TimetableQuestions(pool, settings.usercode, usercode),
+            PartitionedRuns(pool, own, settings.usercode, usercode),
             Timers(pool, own),
             Reaper(pool, own),
             RunTimeouts(pool, own),
@@ -85,7 +87,7 @@ class Scheduler:
 
 
 def timers_only(pool: Pool, settings: Settings, usercode: UserCode) -> list[Service]:
-    """What a single run needs of the scheduler: retry times, lost leases, time-outs, the timetables of runs by hand.
+    """What a single run needs of the scheduler: retry times, lost leases, time-outs, timetables, runs of partitions.
 
     There are no due runs of other DAGs.
     """
@@ -95,6 +97,7 @@ def timers_only(pool: Pool, settings: Settings, usercode: UserCode) -> list[Serv
         Reaper(pool, own),
         RunTimeouts(pool, own),
         TimetableQuestions(pool, settings.usercode, usercode),
+        PartitionedRuns(pool, own, settings.usercode, usercode),
     ]
 
 

@@ -30,15 +30,25 @@ class Restriction:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """The next run: its interval, and the moment from which it may start."""
+    """The next run: its interval, and the moment from which it may start.
+
+    A run of a partition has no interval of its own in the database; here it is the moment from which it may start.
+    """
 
     interval: DataInterval
     run_after: datetime
+    partition_key: str | None = None
+    partition_date: datetime | None = None
 
     @property
     def logical_date(self) -> datetime:
         """Airflow's logical date: where the interval starts."""
         return self.interval.start
+
+    @property
+    def dates(self) -> tuple[datetime | None, datetime | None]:
+        """Both ends of the interval as the database has them: none for a run of a partition."""
+        return (None, None) if self.partition_key is not None else (self.interval.start, self.interval.end)
 
     @classmethod
     def of(cls, start: datetime, end: datetime) -> "RunInfo":

@@ -3,7 +3,7 @@
 croniter only ever sees naive local times, as in Airflow: fed with aware ones it fires twice in a repeated hour.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -191,3 +191,28 @@ class MultipleCron:
     def manual_interval(self, run_after: datetime) -> DataInterval:
         """See `Timetable.manual_interval`."""
         return min((trigger.manual_interval(run_after) for trigger in self.triggers), key=lambda span: span.start)
+
+
+@dataclass(frozen=True, slots=True)
+class CronPartition:
+    """Airflow's CronPartitionTimetable: a run for a partition at each moment, the one `run_offset` moments away."""
+
+    trigger: CronTrigger
+    run_offset: int
+    key_format: str
+    active_runs_limit: int | None = None
+
+    def next_run(self, last: DataInterval | None, restriction: Restriction, now: datetime) -> RunInfo | None:
+        """See `Timetable.next_run`; `last` is the moment from which the last run could start."""
+        run = self.trigger.next_run(last, restriction, now)
+        if run is None:
+            return None
+        date = run.run_after
+        for _ in range(abs(self.run_offset)):
+            date = self.trigger.cron.next(date) if self.run_offset > 0 else self.trigger.cron.previous(date)
+        key = date.astimezone(UTC).strftime(self.key_format)
+        return replace(run, partition_key=key, partition_date=date)
+
+    def manual_interval(self, run_after: datetime) -> DataInterval:
+        """See `Timetable.manual_interval`."""
+        return DataInterval.exact(run_after)

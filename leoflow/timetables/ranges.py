@@ -13,6 +13,8 @@ def runs_between(
 ) -> Iterator[RunInfo]:
     """Yield the runs whose moments lie in the range, both ends included, and whose intervals are over.
 
+    Of a schedule of partitions it is the moment from which a run may start that lies there, and is over.
+
     Args:
         schedule: the `schedule` of a dag.json.
         earliest: the first date.

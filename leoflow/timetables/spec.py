@@ -6,7 +6,7 @@ from typing import Any
 
 from leoflow.errors import LeoflowError
 from leoflow.timetables.base import Timetable, utc
-from leoflow.timetables.cron import CronSchedule, CronTrigger, MultipleCron
+from leoflow.timetables.cron import CronPartition, CronSchedule, CronTrigger, MultipleCron
 from leoflow.timetables.delta import delta_of
 from leoflow.timetables.intervals import cron_interval, delta_interval
 from leoflow.timetables.simple import Continuous, DeltaTrigger, Events, Never, Once
@@ -25,6 +25,9 @@ def timetable_of(schedule: Mapping[str, Any] | None) -> Timetable:
             return _cron(schedule)
         case "multiple_cron":
             return MultipleCron(tuple(_trigger(schedule, each) for each in schedule["expressions"]))
+        case "cron_partition":
+            trigger = _trigger(schedule, schedule["expression"])
+            return CronPartition(trigger, schedule.get("run_offset") or 0, schedule["key_format"])
         case "delta":
             return _delta(schedule)
         case "once":

@@ -12,6 +12,9 @@ declare
 begin
     created := 0;
     blocked := 0;
+    if exists (select from leoflow_core.partition_queue as q where q.taken_until is null) then
+        notify leoflow_partitions; -- a scheduler maps their keys
+    end if;
     for v_dag_key in
         select d.dag_key
         from (select distinct q.dag_key from leoflow_core.asset_queue as q where q.counts and not q.is_checked) as q

@@ -1,6 +1,7 @@
 -- Creates a backfill with all its runs in one transaction: new ones queued, existing ones cleared where they are to be
 -- run again, each date with its place or the reason why there is no run. p_logical_dates and its two companions are the
--- runs of the schedule in the range, oldest first, all over already. start_runs starts them.
+-- runs of the schedule in the range, oldest first, all over already; of a schedule of partitions the dates are the
+-- moments from which its runs may start, and the last two arrays are given (see plan_backfill). start_runs starts them.
 -- Raises LF404, LF409 (the DAG has an unfinished backfill), LF422.
 -- Locks: the DAG's row; a run that is cleared as lock_run. Wake workers afterwards.
 -- Callers: API.
@@ -16,7 +17,9 @@ create or replace function leoflow_core.create_backfill(
     p_max_active_runs int default 10,
     p_conf jsonb default null,
     p_latest_version boolean default true,
-    p_user text default null
+    p_user text default null,
+    p_partition_keys text[] default null,
+    p_partition_dates timestamptz[] default null
 ) returns bigint language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -39,9 +42,13 @@ begin
         v_dag_key, p_from, p_to, p_conf, p_reprocess, p_backwards, p_latest_version, p_max_active_runs,
         coalesce(p_user, session_user::text)
     ) returning backfill_key into v_backfill;
-    insert into leoflow_core.backfill_run (backfill_key, sort_ordinal, logical_date, run_key, exception_reason)
-    select v_backfill, p.sort_ordinal, p.logical_date, case when p.exception_reason is null then p.run_key end, p.exception_reason
-    from leoflow_core.plan_backfill(v_dag_key, p_logical_dates, p_reprocess, p_backwards) as p;
+    insert into leoflow_core.backfill_run (
+        backfill_key, sort_ordinal, logical_date, partition_key, run_key, exception_reason
+    )
+    select
+        v_backfill, p.sort_ordinal, p.logical_date, p.partition_key,
+        case when p.exception_reason is null then p.run_key end, p.exception_reason
+    from leoflow_core.plan_backfill(v_dag_key, p_logical_dates, p_reprocess, p_backwards, p_partition_keys) as p;
 
     for v_again in
         select x.sort_ordinal, r.run_key, r.run_id
@@ -57,7 +64,9 @@ begin
             triggered_by = 'backfill', conf = coalesce(p_conf, r.conf)
         where r.run_key = v_again.run_key;
     end loop;
-    perform leoflow_core.insert_backfill_runs(v_backfill, p_logical_dates, p_interval_ends, p_run_afters);
+    perform leoflow_core.insert_backfill_runs(
+        v_backfill, p_logical_dates, p_interval_ends, p_run_afters, p_partition_keys, p_partition_dates
+    );
     perform leoflow_core.write_audit('create_backfill', p_user, p_dag_id, p_extra => jsonb_build_object(
         'backfill_id', v_backfill, 'from_date', p_from, 'to_date', p_to, 'reprocess_behavior', p_reprocess,
         'run_backwards', p_backwards, 'max_active_runs', p_max_active_runs, 'dates', cardinality(p_logical_dates)
@@ -67,14 +76,16 @@ begin
 end
 $$;
 comment on function leoflow_core.create_backfill(
-    text, timestamptz, timestamptz, timestamptz[], timestamptz[], timestamptz[], text, boolean, int, jsonb, boolean, text
+    text, timestamptz, timestamptz, timestamptz[], timestamptz[], timestamptz[], text, boolean, int, jsonb, boolean, text,
+    text[], timestamptz[]
 ) is 'Creates a backfill with all its runs.';
 
 -- Makes the queued runs of a backfill's free dates, with their task instances, in one statement each. A date whose run
 -- somebody else makes at this moment is in flight.
 -- Locks: only its own new rows. Callers: create_backfill.
 create or replace function leoflow_core.insert_backfill_runs(
-    p_backfill_key bigint, p_logical_dates timestamptz[], p_interval_ends timestamptz[], p_run_afters timestamptz[]
+    p_backfill_key bigint, p_logical_dates timestamptz[], p_interval_ends timestamptz[], p_run_afters timestamptz[],
+    p_partition_keys text[] default null, p_partition_dates timestamptz[] default null
 ) returns void language plpgsql
 set jit = off set plan_cache_mode = auto -- thousands of rows or one: planned for what it gets
 as $$
@@ -82,6 +93,7 @@ as $$
 declare
     v_backfill leoflow_core.backfill;
     v_version leoflow_core.dag_version;
+    v_schedule jsonb;
     v_new bigint[];
     v_now timestamptz := clock_timestamp();
 begin
@@ -90,25 +102,32 @@ begin
     from leoflow_core.dag as d
     join leoflow_core.dag_version as v on v.version_key = d.current_version_key
     where d.dag_key = v_backfill.dag_key;
+    select d.schedule into v_schedule from leoflow_core.dag as d where d.dag_key = v_backfill.dag_key;
     with made as (
         insert into leoflow_core.dag_run (
             run_key, dag_key, version_key, run_id, run_type, state, remaining, open_slots, instance_count, is_gated,
             logical_date, data_interval_start, data_interval_end, run_after, queued_at, conf, triggered_by, triggering_user_name,
-            backfill_key, backfill_ordinal
+            backfill_key, backfill_ordinal, partition_key, partition_date
         )
         select
             leoflow_core.next_run_key(), v_backfill.dag_key, v_version.version_key,
-            'backfill__' || leoflow_core.isoformat(d.run_after), 'backfill', 'queued', v_version.counted_count,
-            v_version.end_slots, v_version.instance_count, leoflow_core.is_gated_version(v_version.version_key), d.logical_date, d.logical_date, d.interval_end,
+            'backfill__' || leoflow_core.isoformat(d.run_after)
+                || leoflow_core.partition_suffix(v_schedule, 'backfill', d.partition_key),
+            'backfill', 'queued', v_version.counted_count, v_version.end_slots, v_version.instance_count,
+            leoflow_core.is_gated_version(v_version.version_key), x.logical_date, x.logical_date,
+            case when x.logical_date is not null then d.interval_end end,
             d.run_after, v_now, coalesce(v_backfill.dag_run_conf, '{}'), 'backfill', v_backfill.triggering_user_name,
-            p_backfill_key, x.sort_ordinal
+            p_backfill_key, x.sort_ordinal, d.partition_key, d.partition_date
         from (
             select x.* from leoflow_core.backfill_run as x
             where x.backfill_key = p_backfill_key and x.run_key is null and x.exception_reason is null
             order by x.sort_ordinal
         ) as x
-        join unnest(p_logical_dates, p_interval_ends, p_run_afters) as d(logical_date, interval_end, run_after)
-            on d.logical_date = x.logical_date
+        join unnest(p_logical_dates, p_interval_ends, p_run_afters, p_partition_keys, p_partition_dates) with ordinality
+            as d(logical_date, interval_end, run_after, partition_key, partition_date, place)
+            on d.place = case
+                when v_backfill.run_backwards then cardinality(p_logical_dates) + 1 - x.sort_ordinal else x.sort_ordinal
+            end
         order by x.sort_ordinal
         on conflict do nothing
         returning run_key, backfill_ordinal
@@ -135,5 +154,7 @@ begin
     end if;
 end
 $$;
-comment on function leoflow_core.insert_backfill_runs(bigint, timestamptz[], timestamptz[], timestamptz[]) is
+comment on function leoflow_core.insert_backfill_runs(
+    bigint, timestamptz[], timestamptz[], timestamptz[], text[], timestamptz[]
+) is
 'Makes the queued runs of a backfill''s free dates.';

@@ -1,9 +1,12 @@
--- Creates one scheduled run for each of a batch of DAGs. The arrays are parallel. A run that is refused (taken, invalid)
--- costs none of the others. Returns the refused ones: position (from 1), SQLSTATE of class LF, message.
--- Plain runs are made together, the others (with callbacks, without tasks, maps over nothing, what is refused) one by one.
+-- Creates one scheduled run for each of a batch of DAGs. The arrays are parallel; a run of a partition has neither run id
+-- nor interval. A run that is refused (taken, invalid) costs none of the others. Returns the refused ones: position
+-- (from 1), SQLSTATE of class LF, message.
+-- Plain runs are made together, the others (of partitions, with callbacks, without tasks, maps over nothing, what is
+-- refused) one by one.
 -- Locks: as create_run; the caller holds the DAGs' rows. Callers: scheduler.
 create or replace function leoflow_core.create_due_runs(
-    p_dag_ids text[], p_run_ids text[], p_starts timestamptz[], p_ends timestamptz[], p_run_afters timestamptz[]
+    p_dag_ids text[], p_run_ids text[], p_starts timestamptz[], p_ends timestamptz[], p_run_afters timestamptz[],
+    p_partition_keys text[], p_partition_dates timestamptz[]
 ) returns table (item int, code text, message text) language plpgsql as $$
 declare
     v_made int[] := leoflow_core.create_plain_runs(p_dag_ids, p_run_ids, p_starts, p_ends, p_run_afters);
@@ -14,7 +17,8 @@ begin
             perform leoflow_core.create_run(
                 p_dag_id => p_dag_ids[i], p_run_id => p_run_ids[i], p_run_type => 'scheduled',
                 p_logical_date => p_starts[i], p_data_interval_start => p_starts[i],
-                p_data_interval_end => p_ends[i], p_run_after => p_run_afters[i], p_triggered_by => 'timetable'
+                p_data_interval_end => p_ends[i], p_run_after => p_run_afters[i], p_triggered_by => 'timetable',
+                p_partition_key => p_partition_keys[i], p_partition_date => p_partition_dates[i]
             );
         exception when others then
             if sqlstate not like 'LF%' then
@@ -28,7 +32,9 @@ begin
     end loop;
 end
 $$;
-comment on function leoflow_core.create_due_runs(text[], text[], timestamptz[], timestamptz[], timestamptz[]) is
+comment on function leoflow_core.create_due_runs(
+    text[], text[], timestamptz[], timestamptz[], timestamptz[], text[], timestamptz[]
+) is
 'Creates one scheduled run for each of a batch of DAGs.';
 
 -- Creates the scheduled runs of a batch that need nothing but their rows, as create_run would. Returns the positions
@@ -62,7 +68,7 @@ begin
             i.run_after,
             d.dag_key = any(v_startable) and not exists (
                 select from leoflow_core.dag_run as r
-                where r.dag_key = d.dag_key and r.state = 'queued' and r.backfill_key is null
+                where r.dag_key = d.dag_key and r.state = 'queued' and r.backfill_key is null and r.run_after <= v_now
             )
             and (
                 select count(*) from (

@@ -18,6 +18,7 @@ create or replace function leoflow_core.create_run(
     p_note text default null,
     p_version_key bigint default null,
     p_partition_key text default null,
+    p_partition_date timestamptz default null,
     out run_key bigint,
     out run_id text
 ) language plpgsql as $$
@@ -52,7 +53,8 @@ begin
         perform leoflow_core.reject('LF422', format('DAG %s does not allow %s runs', p_dag_id, p_run_type),
             format('it allows %s (allowed_run_types)', array_to_string(v_dag.allowed_run_types, ', ')));
     end if;
-    run_id := coalesce(p_run_id, p_run_type || '__' || leoflow_core.isoformat(v_run_after));
+    run_id := coalesce(p_run_id, p_run_type || '__' || leoflow_core.isoformat(v_run_after)
+        || leoflow_core.partition_suffix(v_dag.schedule, p_run_type, p_partition_key));
     if run_id = '' or length(run_id) > 250 then
         perform leoflow_core.reject('LF422', 'run_id must have 1 to 250 characters', 'leave it out to get a generated one');
     end if;
@@ -78,7 +80,7 @@ begin
         insert into leoflow_core.dag_run (
             run_key, dag_key, version_key, run_id, run_type, state, remaining, open_slots, instance_count, is_gated,
             logical_date, data_interval_start, data_interval_end, run_after, queued_at, start_date, end_date, conf,
-            triggered_by, triggering_user_name, partition_key, note, note_user, note_at
+            triggered_by, triggering_user_name, partition_key, partition_date, note, note_user, note_at
         ) values (
             run_key, v_dag.dag_key, v_version.version_key, run_id, p_run_type::leoflow.dag_run_type,
             (case when v_starts and v_version.task_count = 0 then 'success' when v_starts then 'running' else 'queued' end)::leoflow.dag_run_state,
@@ -87,7 +89,7 @@ begin
             p_logical_date, coalesce(p_data_interval_start, p_logical_date), coalesce(p_data_interval_end, p_data_interval_start, p_logical_date),
             v_run_after, v_now, case when v_starts then v_now end,
             case when v_starts and v_version.task_count = 0 then v_now end, coalesce(p_conf, '{}'),
-            p_triggered_by, p_user, p_partition_key, p_note, case when p_note is not null then p_user end,
+            p_triggered_by, p_user, p_partition_key, p_partition_date, p_note, case when p_note is not null then p_user end,
             case when p_note is not null then v_now end
         );
     exception when unique_violation then
@@ -115,5 +117,6 @@ begin
 end
 $$;
 comment on function leoflow_core.create_run(
-    text, text, text, timestamptz, timestamptz, timestamptz, timestamptz, jsonb, text, text, text, bigint, text
+    text, text, text, timestamptz, timestamptz, timestamptz, timestamptz, jsonb, text, text, text, bigint, text,
+    timestamptz
 ) is 'Creates a run with all its task instances; starts it if its DAG''s limits allow.';

@@ -45,6 +45,7 @@ begin
     delete from leoflow_core.task_instance_extra_history as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.task_instance_history as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.dag_run_asset_event as x where x.run_key = any(p_run_keys);
+    delete from leoflow_core.asset_partition_run as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.dag_run as x where x.run_key = any(p_run_keys);
     if v_backfills is not null then
         perform leoflow_core.complete_backfills(v_backfills);

@@ -1,24 +1,42 @@
 -- What would become of each date of a backfill: the run that exists already, and why no run would be made
 -- (Airflow, models/backfill.py: in flight, already exists); a null reason means that one is made or run again.
--- p_logical_dates: oldest first; the rows come in the order the runs are to start.
+-- p_logical_dates: oldest first; the rows come in the order the runs are to start. p_partition_keys: parallel, of a
+-- schedule of partitions, whose dates are the moments from which the runs may start; a partition is made anew and no run
+-- of it run again, and of several dates with one partition only the first counts.
 -- Locks: none. Callers: create_backfill, API (dry run).
 create or replace function leoflow_core.plan_backfill(
-    p_dag_key int, p_logical_dates timestamptz[], p_reprocess text, p_backwards boolean
-) returns table (sort_ordinal int, place int, logical_date timestamptz, run_key bigint, exception_reason text)
-language sql stable as $$
+    p_dag_key int, p_logical_dates timestamptz[], p_reprocess text, p_backwards boolean, p_partition_keys text[] default null
+) returns table (
+    sort_ordinal int, place int, logical_date timestamptz, run_key bigint, exception_reason text, partition_key text
+) language sql stable as $$
     select
-        (row_number() over (order by case when p_backwards then -d.place else d.place end))::int,
-        d.place::int, d.logical_date, r.run_key,
+        o.sort_ordinal, d.place::int, case when d.partition_key is null then d.logical_date end,
+        case when d.partition_key is null then r.run_key end,
         case
-            when r.run_key is null then null
             when r.state not in ('success', 'failed') then 'in flight'
-            when p_reprocess = 'none' or (p_reprocess = 'failed' and r.state <> 'failed') then 'already exists'
-        end
-    from unnest(p_logical_dates) with ordinality as d(logical_date, place)
-    left join leoflow_core.dag_run as r on r.dag_key = p_dag_key and r.logical_date = d.logical_date
+            when r.run_key is not null and (p_reprocess = 'none' or (p_reprocess = 'failed' and r.state <> 'failed'))
+                then 'already exists'
+            when row_number() over (partition by coalesce(d.partition_key, d.place::text) order by o.sort_ordinal) > 1
+                then 'in flight'
+        end,
+        d.partition_key
+    from unnest(p_logical_dates, p_partition_keys) with ordinality as d(logical_date, partition_key, place)
+    cross join lateral (
+        select (case when p_backwards then cardinality(p_logical_dates) + 1 - d.place else d.place end)::int as sort_ordinal
+    ) as o
+    left join lateral (
+        select r.run_key, r.state from leoflow_core.dag_run as r
+        where d.partition_key is null and r.dag_key = p_dag_key and r.logical_date = d.logical_date
+        union all
+        (
+            select r.run_key, r.state from leoflow_core.dag_run as r
+            where r.dag_key = p_dag_key and r.partition_key = d.partition_key
+            order by r.start_date desc nulls first, r.run_key desc limit 1
+        )
+    ) as r on true
     order by 1
 $$;
-comment on function leoflow_core.plan_backfill(int, timestamptz[], text, boolean) is
+comment on function leoflow_core.plan_backfill(int, timestamptz[], text, boolean, text[]) is
 'What would become of each date of a backfill.';
 
 -- Refuses a backfill that cannot be: no schedule, only future dates, depends_on_past against its order or without

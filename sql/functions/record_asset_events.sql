@@ -55,29 +55,13 @@ begin
 
     insert into leoflow_core.asset_queue (dag_key, asset_key, event_key, event_at, counts)
     select w.dag_key, w.asset_key, w.event_key, v_now, not d.is_paused
-    from (
-        select s.dag_key, i.asset_key, i.event_key
-        from unnest(v_keys, p_asset_keys, p_partition_keys) as i(event_key, asset_key, partition_key)
-        join leoflow_core.schedule_asset as s on s.asset_key = i.asset_key
-        where i.partition_key is null
-        union
-        select s.dag_key, i.asset_key, i.event_key
-        from unnest(v_keys, p_asset_keys, p_partition_keys) as i(event_key, asset_key, partition_key)
-        join leoflow_core.asset_event_alias as l on l.created_at = v_now and l.event_key = i.event_key
-        join leoflow_core.schedule_asset_alias as s on s.alias_key = l.alias_key
-        where i.partition_key is null
-        union
-        select s.dag_key, i.asset_key, i.event_key
-        from unnest(v_keys, p_asset_keys, p_partition_keys) as i(event_key, asset_key, partition_key)
-        join leoflow_core.asset as a on a.asset_key = i.asset_key
-        join leoflow_core.schedule_asset_ref as s
-            on (s.kind = 'name' and s.value = a.name) or (s.kind = 'uri' and s.value = a.uri)
-        where i.partition_key is null
-    ) as w
+    from leoflow_core.listening_dags(v_keys, p_asset_keys, v_now) as w
+    join unnest(v_keys, p_partition_keys) as i(event_key, partition_key) on i.event_key = w.event_key
     join leoflow_core.dag as d on d.dag_key = w.dag_key
-    where d.schedule ->> 'type' in ('assets', 'asset_or_time')
+    where i.partition_key is null and d.schedule ->> 'type' in ('assets', 'asset_or_time')
     order by w.dag_key, w.event_key
     on conflict do nothing;
+    perform leoflow_core.queue_partition_events(v_keys, p_asset_keys, p_partition_keys, p_sources, v_now);
     return v_keys;
 end
 $$;

@@ -171,13 +171,15 @@ create or replace function leoflow_core.queue_earlier_events(
 ) returns void language plpgsql as $$
 declare
     v_since timestamptz;
+    v_is_partitioned boolean;
 begin
     perform pg_advisory_xact_lock(leoflow_core.lock_class('asset_runs'), p_dag_key);
     if not p_is_present then
         return;
     end if;
+    select d.schedule ->> 'type' = 'partitioned_assets' into v_is_partitioned from leoflow_core.dag as d where d.dag_key = p_dag_key;
     delete from leoflow_core.asset_queue as q
-    where q.dag_key = p_dag_key and not exists (
+    where q.dag_key = p_dag_key and (v_is_partitioned is true or not exists (
         select from leoflow_core.schedule_asset as s where s.dag_key = p_dag_key and s.asset_key = q.asset_key
         union all
         select from leoflow_core.schedule_asset_alias as s
@@ -187,12 +189,12 @@ begin
         select from leoflow_core.schedule_asset_ref as s
         join leoflow_core.asset as a on s.value = case s.kind when 'name' then a.name else a.uri end
         where s.dag_key = p_dag_key and a.asset_key = q.asset_key
-    );
+    ));
     select max(r.run_after) into v_since from leoflow_core.dag_run as r
     where r.dag_key = p_dag_key and r.run_type = 'asset_triggered';
     insert into leoflow_core.asset_queue (dag_key, asset_key, event_key, event_at, counts)
     select p_dag_key, e.asset_key, e.event_key, e.created_at, false
-    from unnest(p_asset_keys) as n(asset_key)
+    from unnest(case when v_is_partitioned then null else p_asset_keys end) as n(asset_key)
     cross join lateral (
         select e.asset_key, e.event_key, e.created_at from leoflow_core.asset_event as e
         where e.asset_key = n.asset_key and e.created_at > coalesce(v_since, '-infinity')
@@ -201,7 +203,7 @@ begin
     on conflict do nothing;
     insert into leoflow_core.asset_queue (dag_key, asset_key, event_key, event_at, counts)
     select p_dag_key, e.asset_key, e.event_key, e.created_at, false
-    from unnest(p_alias_keys) as n(alias_key)
+    from unnest(case when v_is_partitioned then null else p_alias_keys end) as n(alias_key)
     cross join lateral (
         select e.asset_key, e.event_key, e.created_at
         from leoflow_core.asset_event_alias as l
@@ -211,6 +213,7 @@ begin
     ) as e
     on conflict do nothing;
     update leoflow_core.asset_queue as q set is_checked = false where q.dag_key = p_dag_key and q.is_checked;
+    perform leoflow_core.recheck_partitioned_runs(p_dag_key);
     if exists (select from leoflow_core.asset_queue as q where q.dag_key = p_dag_key and q.counts) then
         notify leoflow_assets;
     end if;

@@ -21,6 +21,7 @@ begin
         perform leoflow_core.erase_runs(v_runs);
     end if;
     delete from leoflow_core.asset_queue as q where q.event_at < v_before;
+    delete from leoflow_core.asset_partition_run as r where r.run_key is null and r.updated_at < v_before;
     delete from leoflow_core.worker as w where w.reaped_at < v_before;
     delete from leoflow_core.process as p where p.heartbeat_at < v_before;
     delete from leoflow_core.revoked_token as t where t.exp < clock_timestamp();

@@ -23,10 +23,11 @@ join leoflow_core.dag_version v on v.version_key = d.current_version_key
 where d.dag_key = %(dag_key)s;
 
 -- name: dry_run
-select p.logical_date
+select p.logical_date, p.partition_key, (%(partition_dates)s::timestamptz[])[p.place] as partition_date
 from
     leoflow_core.plan_backfill(
-        %(dag_key)s, %(logical_dates)s::timestamptz[], %(reprocess_behavior)s, %(run_backwards)s
+        %(dag_key)s, %(logical_dates)s::timestamptz[], %(reprocess_behavior)s, %(run_backwards)s,
+        %(partition_keys)s::text[]
     ) as p
 where p.exception_reason is null
 order by p.sort_ordinal;
@@ -37,7 +38,8 @@ select leoflow_core.create_backfill(
     p_logical_dates => %(logical_dates)s::timestamptz[], p_interval_ends => %(interval_ends)s::timestamptz[],
     p_run_afters => %(run_afters)s::timestamptz[], p_reprocess => %(reprocess_behavior)s,
     p_backwards => %(run_backwards)s, p_max_active_runs => %(max_active_runs)s, p_conf => %(conf)s,
-    p_latest_version => %(run_on_latest_version)s, p_user => %(user)s
+    p_latest_version => %(run_on_latest_version)s, p_user => %(user)s,
+    p_partition_keys => %(partition_keys)s::text[], p_partition_dates => %(partition_dates)s::timestamptz[]
 );
 
 -- name: pause
@@ -48,7 +50,7 @@ select leoflow.cancel_backfill(%(id)s, %(user)s);
 
 -- name: runs
 -- The dates of a backfill, in the order its runs start.
-select sort_ordinal, logical_date, dag_run_id, state::text as state, exception_reason
+select sort_ordinal, logical_date, partition_key, dag_run_id, state::text as state, exception_reason
 from leoflow.backfill_runs
 where backfill_id = %(id)s
 order by sort_ordinal;

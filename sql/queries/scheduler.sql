@@ -5,10 +5,18 @@
 select
     d.dag_key, d.dag_id, d.schedule, d.start_date, d.end_date, d.catchup,
     d.next_data_interval_start as next_start, d.next_data_interval_end as next_end, d.next_run_after, d.next_run_id,
+    d.next_partition_key, d.next_partition_date,
     false as is_custom,
-    l.data_interval_start as last_start, l.data_interval_end as last_end,
+    coalesce(p.run_after, l.data_interval_start) as last_start, coalesce(p.run_after, l.data_interval_end) as last_end,
     statement_timestamp() as now
 from leoflow_core.dag as d
+left join lateral (
+    select r.run_after
+    from leoflow_core.dag_run as r
+    where d.schedule ->> 'type' = 'cron_partition' and r.dag_key = d.dag_key and r.run_type in ('scheduled', 'backfill')
+    order by r.run_after desc
+    limit 1
+) as p on true
 left join lateral (
     select r.data_interval_start, r.data_interval_end
     from leoflow_core.dag_run as r
@@ -27,10 +35,18 @@ for no key update of d skip locked;
 select
     d.dag_key, d.dag_id, d.schedule, d.start_date, d.end_date, d.catchup,
     d.next_data_interval_start as next_start, d.next_data_interval_end as next_end, d.next_run_after, d.next_run_id,
+    d.next_partition_key, d.next_partition_date,
     leoflow_core.is_custom(d.schedule) as is_custom,
-    l.data_interval_start as last_start, l.data_interval_end as last_end,
+    coalesce(p.run_after, l.data_interval_start) as last_start, coalesce(p.run_after, l.data_interval_end) as last_end,
     statement_timestamp() as now
 from leoflow_core.dag as d
+left join lateral (
+    select r.run_after
+    from leoflow_core.dag_run as r
+    where d.schedule ->> 'type' = 'cron_partition' and r.dag_key = d.dag_key and r.run_type in ('scheduled', 'backfill')
+    order by r.run_after desc
+    limit 1
+) as p on true
 left join lateral (
     select r.data_interval_start, r.data_interval_end
     from leoflow_core.dag_run as r
@@ -53,7 +69,10 @@ for no key update of d skip locked;
 
 -- name: create_due_runs
 select r.item, r.code, r.message
-from leoflow_core.create_due_runs(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[]) as r;
+from
+    leoflow_core.create_due_runs(
+        %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::timestamptz[]
+    ) as r;
 
 -- name: store_next_runs
 -- The next runs of DAGs, null where there is none.
@@ -63,8 +82,13 @@ set
     next_data_interval_start = n.start_at,
     next_data_interval_end = n.end_at,
     next_run_after = n.run_after,
+    next_partition_key = n.partition_key,
+    next_partition_date = n.partition_date,
     schedule_pending = false
-from unnest(%s::int[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[]) as n (dag_key, start_at, end_at, run_after)
+from
+    unnest(
+        %s::int[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::timestamptz[]
+    ) as n (dag_key, start_at, end_at, run_after, partition_key, partition_date)
 where d.dag_key = n.dag_key;
 
 -- name: notify_schedule
@@ -217,3 +241,16 @@ select leoflow_core.log_copied(%s, %s, %s, %s, %s);
 
 -- name: log_not_copied
 select leoflow_core.log_not_copied(%s, %s, %s, %s, %s, %s);
+
+-- name: take_partition_events
+select * from leoflow_core.take_partition_events(%s, %s);
+
+-- name: add_partition_event
+select leoflow_core.add_partition_event(%s, %s::text[], %s);
+
+-- name: create_partitioned_runs
+select leoflow_core.create_partitioned_runs(%s::int);
+
+-- name: seconds_to_next_partition_event
+select extract(epoch from min(coalesce(q.taken_until, clock_timestamp())) - clock_timestamp())
+from leoflow_core.partition_queue as q;

@@ -121,18 +121,20 @@ where
 order by u.task_id, u.try_number;
 
 -- name: calendar
--- Runs of a DAG by time unit and state, and the last data interval of each group.
+-- Runs of a DAG by time unit and state, and the last data interval of each group; runs of a partition by its date, and
+-- the last moment from which one could start.
 select
-    date_trunc(%(unit)s, r.logical_date, 'UTC') as date, r.state::text as state, count(*) as count,
-    max(r.data_interval_start) as data_interval_start, max(r.data_interval_end) as data_interval_end
+    date_trunc(%(unit)s, coalesce(r.partition_date, r.logical_date), 'UTC') as date, r.state::text as state, count(*) as count,
+    max(case when r.partition_date is null then r.data_interval_start else r.run_after end) as data_interval_start,
+    max(case when r.partition_date is null then r.data_interval_end else r.run_after end) as data_interval_end
 from leoflow_core.dag_run as r
 inner join leoflow_core.dag as d on r.dag_key = d.dag_key
 where
     d.dag_id = %(dag_id)s
-    and (%(gte)s::timestamptz is null or r.logical_date >= %(gte)s)
-    and (%(gt)s::timestamptz is null or r.logical_date > %(gt)s)
-    and (%(lte)s::timestamptz is null or r.logical_date <= %(lte)s)
-    and (%(lt)s::timestamptz is null or r.logical_date < %(lt)s)
+    and (%(gte)s::timestamptz is null or coalesce(r.partition_date, r.logical_date) >= %(gte)s)
+    and (%(gt)s::timestamptz is null or coalesce(r.partition_date, r.logical_date) > %(gt)s)
+    and (%(lte)s::timestamptz is null or coalesce(r.partition_date, r.logical_date) <= %(lte)s)
+    and (%(lt)s::timestamptz is null or coalesce(r.partition_date, r.logical_date) < %(lt)s)
 group by 1, 2
 order by 1, 2;
 
@@ -209,14 +211,74 @@ order by t.asset_key, t.direction, d.dag_id, t.task_id;
 
 -- name: next_run_assets
 -- The active assets in the schedule of a DAG, with the last of the events that wait to make a run.
-select a.asset_key as id, a.uri, a.name, max(q.event_at) filter (where q.counts) as "lastUpdate"
+select
+    a.asset_key as id, a.uri, a.name, greatest(
+        max(q.event_at) filter (where q.counts),
+        (
+            select max(e.event_at)
+            from leoflow_core.asset_partition_run as r
+            inner join leoflow_core.asset_partition_event as e on r.partition_run_key = e.partition_run_key
+            where r.dag_key = d.dag_key and r.run_key is null and e.asset_key = a.asset_key
+        )
+    ) as "lastUpdate"
 from leoflow_core.dag as d
 inner join leoflow_core.schedule_asset as s on d.dag_key = s.dag_key
 inner join leoflow_core.asset as a on s.asset_key = a.asset_key
 left join leoflow_core.asset_queue as q on d.dag_key = q.dag_key and a.asset_key = q.asset_key
 where d.dag_id = %(dag_id)s and a.is_active
-group by a.asset_key, a.uri, a.name
+group by d.dag_key, a.asset_key, a.uri, a.name
 order by a.uri;
+
+-- name: pending_partitions
+select count(*) as count
+from leoflow_core.asset_partition_run as r
+inner join leoflow_core.dag as d on r.dag_key = d.dag_key
+where d.dag_id = %(dag_id)s and r.run_key is null;
+
+-- name: partitioned_runs
+-- Runs of partitions that events asked for, newest first: of how many of the schedule's active assets there are events.
+select
+    r.partition_run_key as id, d.dag_id, r.partition_key, r.created_at, r.updated_at, o.run_id as created_dag_run_id,
+    coalesce(o.state::text, 'pending') as state, n.required as total_required, n.received as total_received,
+    leoflow_core.asset_expression(d.schedule -> 'expression') as asset_expression
+from leoflow_core.asset_partition_run as r
+inner join leoflow_core.dag as d on r.dag_key = d.dag_key
+left join leoflow_core.dag_run as o on r.run_key = o.run_key
+cross join
+    lateral (
+        select
+            count(*) as required, count(*) filter (
+                where exists (
+                    select from leoflow_core.asset_partition_event as e
+                    where e.partition_run_key = r.partition_run_key and e.asset_key = s.asset_key
+                )
+            ) as received
+        from leoflow_core.schedule_asset as s
+        inner join leoflow_core.asset as a on s.asset_key = a.asset_key
+        where s.dag_key = d.dag_key and a.is_active
+    ) as n
+where
+    (%(dag_id)s::text is null or d.dag_id = %(dag_id)s)
+    and (%(partition_key)s::text is null or r.partition_key = %(partition_key)s)
+    and (%(has_run)s::boolean is null or (r.run_key is not null) = %(has_run)s)
+order by r.created_at desc, r.partition_run_key desc
+limit 1000;
+
+-- name: partition_assets
+-- The active assets of a schedule, and whether events of them wait in a pending run; those that lack come first.
+select x.asset_id, x.asset_name, x.asset_uri, x.received
+from (
+    select
+        a.asset_key as asset_id, a.name as asset_name, a.uri as asset_uri, exists (
+            select from leoflow_core.asset_partition_event as e
+            where e.partition_run_key = %(id)s and e.asset_key = a.asset_key
+        ) as received
+    from leoflow_core.asset_partition_run as r
+    inner join leoflow_core.schedule_asset as s on r.dag_key = s.dag_key
+    inner join leoflow_core.asset as a on s.asset_key = a.asset_key
+    where r.partition_run_key = %(id)s and a.is_active
+) as x
+order by x.received, x.asset_uri;
 
 -- name: run_key
 select r.run_key

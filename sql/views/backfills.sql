@@ -28,7 +28,8 @@ select
     x.logical_date,
     r.run_id as dag_run_id,
     r.state,
-    x.exception_reason
+    x.exception_reason,
+    x.partition_key
 from leoflow_core.backfill_run as x
 left join leoflow_core.dag_run as r on r.run_key = x.run_key;
 comment on view leoflow.backfill_runs is 'The dates of backfills: the run, or why there is none (exception_reason).';

@@ -15,10 +15,11 @@ router = APIRouter(prefix="/backfills")
 
 
 class BackfillRunResponse(BaseModel):
-    """One date of a backfill; `exception_reason` is `in flight` or `already exists` where no run was made."""
+    """One date or partition of a backfill; `exception_reason` says why it has no new run."""
 
     sort_ordinal: int
-    logical_date: datetime
+    logical_date: datetime | None
+    partition_key: str | None
     dag_run_id: str | None
     state: DagRunState | None
     exception_reason: str | None

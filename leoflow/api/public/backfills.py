@@ -154,7 +154,10 @@ class _Plan:
 
     def arrays(self) -> dict[str, Any]:
         """The dates as the SQL functions take them."""
+        is_partitioned = any(run.partition_key is not None for run in self.runs)
         return {
+            "partition_keys": [run.partition_key for run in self.runs] if is_partitioned else None,
+            "partition_dates": [run.partition_date for run in self.runs] if is_partitioned else None,
             "logical_dates": [run.logical_date for run in self.runs],
             "interval_ends": [run.interval.end for run in self.runs],
             "run_afters": [run.run_after for run in self.runs],

@@ -19,14 +19,14 @@ from leoflow.timetables import DataInterval, Restriction, timetable_of
 router = APIRouter(prefix="/calendar", tags=["Calendar"])
 
 MAXIMUM_PLANNED = 2000
-_PERIODIC = frozenset({"cron", "multiple_cron", "delta"})
+_PERIODIC = frozenset({"cron", "multiple_cron", "delta", "cron_partition"})
 
 Granularity = Literal["hourly", "daily"]
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The range of logical dates that is shown."""
+    """The range of dates that is shown: logical ones, or those of partitions."""
 
     gte: datetime | None
     gt: datetime | None
@@ -48,8 +48,14 @@ def _span(
     logical_date_gt: datetime | None = None,
     logical_date_lte: datetime | None = None,
     logical_date_lt: datetime | None = None,
+    partition_date_gte: datetime | None = None,
+    partition_date_gt: datetime | None = None,
+    partition_date_lte: datetime | None = None,
+    partition_date_lt: datetime | None = None,
 ) -> Span:
-    bounds = (logical_date_gte, logical_date_gt, logical_date_lte, logical_date_lt)
+    bounds = (partition_date_gte, partition_date_gt, partition_date_lte, partition_date_lt)
+    if not any(bounds):
+        bounds = (logical_date_gte, logical_date_gt, logical_date_lte, logical_date_lt)
     return Span(*(b if b is None or b.tzinfo else b.replace(tzinfo=UTC) for b in bounds))
 
 
@@ -61,7 +67,7 @@ async def get_calendar(
     span: Annotated[Span, Depends(_span)],
     granularity: Granularity = "daily",
 ) -> Calendar:
-    """Count runs by their logical date, and the scheduled ones that the year still brings."""
+    """Count runs by their logical date or their partition's, and the scheduled ones that the year still brings."""
     named = queries.load("ui")
     bounds = {"gte": span.gte, "gt": span.gt, "lte": span.lte, "lt": span.lt}
     unit = "hour" if granularity == "hourly" else "day"
@@ -80,7 +86,7 @@ def _planned(dag: Row, last: Row, span: Span, granularity: Granularity) -> list[
         return []
     try:
         dates = Counter(_truncate(date, granularity) for date in _dates(dag, last) if span.holds(date))
-    except LeoflowError:
+    except (LeoflowError, OverflowError):
         return []
     return [CalendarEntry(date=date, state="planned", count=count) for date, count in dates.items()]
 
@@ -92,9 +98,12 @@ def _dates(dag: Row, last: Row) -> Iterator[datetime]:
     year = interval.end.year
     for _ in range(MAXIMUM_PLANNED):
         run = timetable.next_run(interval, restriction, dag["now"])
-        if run is None or run.logical_date.year != year:
+        if run is None:
             return
-        yield run.logical_date
+        date = run.partition_date or run.logical_date
+        if date.year != year:
+            return
+        yield date
         interval = run.interval
 
 

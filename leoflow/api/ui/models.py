@@ -3,7 +3,7 @@
 Which endpoints leave out null keys, and which send them, differs and matters to the UI; the routes say so.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from leoflow.api.encoding import timestamp
 
 Timestamp = Annotated[datetime, PlainSerializer(timestamp, return_type=str, when_used="json")]
+IsoText = Annotated[
+    datetime, PlainSerializer(lambda moment: moment.astimezone(UTC).isoformat(), return_type=str, when_used="json")
+]
+"""Ends in +00:00, where Airflow's others end in Z."""
 Json = dict[str, Any]
 
 
@@ -282,6 +286,43 @@ class NextRunAsset(Model):
     uri: str
     name: str
     lastUpdate: Timestamp | None  # noqa: N815  (Airflow's name)
+
+
+class PartitionedRun(Model):
+    """A run of a partition that asset events asked for; `state` is pending until it is made."""
+
+    id: int
+    partition_key: str
+    created_at: IsoText
+    total_received: int
+    total_required: int
+    dag_id: str
+    state: str
+    created_dag_run_id: str | None
+
+
+class PartitionAsset(Model):
+    """An asset of the schedule, and whether an event of it came for the partition."""
+
+    asset_id: int
+    asset_name: str
+    asset_uri: str
+    received: bool
+
+
+class PendingPartitionedRun(Model):
+    """A run that waits for events of its partition."""
+
+    id: int
+    dag_id: str
+    partition_key: str
+    created_at: IsoText
+    updated_at: IsoText
+    created_dag_run_id: str | None
+    assets: list[PartitionAsset]
+    total_required: int
+    total_received: int
+    asset_expression: dict[str, Any] | None
 
 
 class DependencyEdge(Model):

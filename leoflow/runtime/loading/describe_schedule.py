@@ -42,6 +42,8 @@ def summary_of(timetable: Any) -> "tuple[str | None, str | None]":
         core = coerce_to_core_timetable(timetable)
         return str(core.summary), str(core.description)
     except Exception:
+        if type(timetable).__name__ == "PartitionedAssetTimetable":  # with a mapper that no plugin registers
+            return "Partitioned Asset", "Triggered by assets"
         # A custom timetable of a DAG file cannot always be rebuilt; its name is all there is to show.
         return type(timetable).__name__, str(getattr(timetable, "description", "") or "")
 
@@ -143,14 +145,47 @@ def _asset_or_time(timetable: Any) -> dict[str, Any]:
 
 def _partitioned_assets(timetable: Any) -> dict[str, Any]:
     mappers = [
-        {"asset": describe_asset(asset), "mapper": _plain_object(mapper)}
+        {"asset": describe_asset(asset), "mapper": describe_mapper(mapper)}
         for asset, mapper in timetable.partition_mapper_config.items()
     ]
     return {
         "type": "partitioned_assets",
         "expression": describe_asset(timetable.asset_condition),
         "mappers": mappers,
-        "default_mapper": _plain_object(timetable.default_partition_mapper),
+        "default_mapper": describe_mapper(timetable.default_partition_mapper),
+    }
+
+
+def describe_mapper(mapper: Any) -> dict[str, Any]:
+    """Describe a partition mapper; one that is not Airflow's own is known by its class only."""
+    kind = type(mapper)
+    name = kind.__name__
+    if kind.__module__.startswith(("airflow.sdk.definitions.partition_mappers", "airflow.partition_mappers")):
+        if name == "IdentityMapper":
+            return {"type": "identity"}
+        if name == "AllowedKeyMapper":
+            return {"type": "allowed_key", "allowed_keys": [str(key) for key in mapper.allowed_keys]}
+        if name == "ChainMapper":
+            return {"type": "chain", "mappers": [describe_mapper(each) for each in mapper.mappers]}
+        if name == "ProductMapper":
+            parts = [describe_mapper(each) for each in mapper.mappers]
+            return {"type": "product", "delimiter": mapper.delimiter, "mappers": parts}
+        if name in _UNITS:
+            return _start_of(mapper)
+    return {"type": "custom", **_plain_object(mapper)}
+
+
+_UNITS = {f"StartOf{unit.title()}Mapper": unit for unit in ("hour", "day", "week", "month", "quarter", "year")}
+
+
+def _start_of(mapper: Any) -> dict[str, Any]:
+    zone = getattr(mapper, "_timezone", None)  # the SDK's classes have none
+    return {
+        "type": "start_of",
+        "unit": _UNITS[type(mapper).__name__],
+        "input_format": mapper.input_format,
+        "output_format": mapper.output_format,
+        "timezone": "UTC" if zone is None else _timezone(zone),
     }
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from leoflow.runtime.loading.failures import Failure
+from leoflow.runtime.usercode import partitions
 
 LONGEST_ID = 250
 
@@ -16,11 +17,15 @@ def answer(dag: Any, request: "dict[str, Any]") -> Any:
         dag: the DAG.
         request: `question`: `next` with `last` (start and end, or null), `earliest`, `latest`, `catchup`; or `manual`
             with `run_type`, `run_after`, and `interval` (start and end) or `infers_from` (the moment to infer one
-            from), both null for a run without an interval; or `between` with `earliest`, `latest`, `before` and `most`.
+            from), both null for a run without an interval; or `between` with `earliest`, `latest`, `before` and `most`;
+            or `partition` with `asset` (a name) and `key`.
 
     Returns:
-        `start`, `end`, `run_after`, `run_id`; null when there is no next run. For `between` a list of them.
+        `start`, `end`, `run_after`, `run_id`; null when there is no next run. For `between` a list of them, for
+        `partition` the keys that the DAG's mapper makes of the key.
     """
+    if request["question"] == "partition":
+        return partitions.map_key(dag.timetable, request["asset"], request["key"])
     timetable = time_based(dag.timetable)
     if request["question"] == "manual":
         return _manual_run(timetable, request)

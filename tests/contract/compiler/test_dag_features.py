@@ -216,6 +216,56 @@ async def test_dag_attributes(compiled: Compile) -> None:
     assert {name: spec[name] for name in expected} == expected
 
 
+async def test_partitioned_schedules(compiled: Compile) -> None:
+    source = """
+    from airflow.partition_mappers.base import PartitionMapper
+    from airflow.partition_mappers.temporal import StartOfWeekMapper
+    from airflow.sdk import (
+        AllowedKeyMapper, Asset, ChainMapper, IdentityMapper, PartitionedAssetTimetable, ProductMapper,
+        StartOfDayMapper,
+    )
+    class Own(PartitionMapper):
+        def to_downstream(self, key): return key[:2]
+    a, b = Asset("a"), Asset("b")
+    d = DAG("d", schedule=PartitionedAssetTimetable(
+        assets=a & b,
+        partition_mapper_config={
+            a: ChainMapper(IdentityMapper(), ProductMapper(AllowedKeyMapper(["us"]), StartOfDayMapper())),
+            Asset.ref(name="b"): StartOfWeekMapper(timezone="Europe/Berlin"),
+        },
+        default_partition_mapper=Own(),
+    ))
+    """
+    spec = await compiled(source)
+    formats = {"type": "start_of", "input_format": "%Y-%m-%dT%H:%M:%S"}
+    day = {**formats, "unit": "day", "output_format": "%Y-%m-%d", "timezone": "UTC"}
+    week = {**formats, "unit": "week", "output_format": "%Y-%m-%d (W%V)", "timezone": "Europe/Berlin"}
+    product = {"type": "product", "delimiter": "|", "mappers": [{"type": "allowed_key", "allowed_keys": ["us"]}, day]}
+    assert spec["schedule"] == {
+        "type": "partitioned_assets",
+        "expression": {"type": "all", "objects": [asset("a"), asset("b")]},
+        "mappers": [
+            {"asset": asset("a"), "mapper": {"type": "chain", "mappers": [{"type": "identity"}, product]}},
+            {"asset": {"type": "name_ref", "name": "b"}, "mapper": week},
+        ],
+        "default_mapper": {"type": "custom", "class": "dag.Own", "fields": {}},
+    }
+    assert spec["timetable_summary"] == "Partitioned Asset"
+
+
+async def test_a_partition_for_each_moment_of_a_cron_expression(compiled: Compile) -> None:
+    source = """
+    from airflow.sdk import CronPartitionTimetable
+    days = CronPartitionTimetable("@daily", timezone="Europe/Berlin", run_offset=-1, key_format="%Y-%m-%d")
+    d = DAG("d", schedule=days)
+    """
+    spec = await compiled(source)
+    assert spec["schedule"] == {
+        **{"type": "cron_partition", "expression": "0 0 * * *", "timezone": "Europe/Berlin", "data_interval": False},
+        **{"run_offset": -1, "key_format": "%Y-%m-%d"},
+    }
+
+
 async def test_task_attributes(compiled: Compile) -> None:
     source = """
     with DAG("d", default_args={"retries": 1, "owner": "me"}):

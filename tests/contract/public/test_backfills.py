@@ -60,6 +60,39 @@ async def test_a_dry_run_lists_exactly_the_runs_that_are_made(client: httpx.Asyn
     assert {run["state"] for run in await runs_of(client, backfill)} == {"success"}
 
 
+async def test_partitions_are_made_once_or_again(client: httpx.AsyncClient, stage: Stage) -> None:
+    schedule = {"type": "cron_partition", "expression": "0 */12 * * *", "timezone": "UTC", "run_offset": -1}
+    schedule |= {"key_format": "%Y-%m-%d", "run_immediately": False}
+    await stage.register(spec("parts", [task("a")], schedule=schedule))
+    body = {"dag_id": "parts", "from_date": "2026-01-02", "to_date": "2026-01-03T00:00:00Z"}
+    planned = (await client.post("/backfills/dry_run", json={**BODY, **body})).json()["backfills"]
+    moments = [("2026-01-01", "2026-01-01T12:00:00Z"), ("2026-01-02", "2026-01-02T00:00:00Z")]
+    assert [(each["partition_key"], each["partition_date"], each["logical_date"]) for each in planned] == [
+        (*moment, None) for moment in moments
+    ]
+    first = await made(client, **body, run_backwards=True)
+    told = [
+        (one["partition_key"], one["logical_date"], one["exception_reason"]) for one in await runs_of(client, first)
+    ]
+    assert told == [("2026-01-02", None, None), ("2026-01-02", None, "in flight"), ("2026-01-01", None, None)]
+    runs = (await client.get("/dags/parts/dagRuns?order_by=run_after")).json()["dag_runs"]
+    ids = [run["dag_run_id"] for run in runs]
+    assert ids[0].startswith("backfill__2026-01-02T00:00:00+00:00__2026-01-01__")
+    assert ids[1].startswith("backfill__2026-01-03T00:00:00+00:00__2026-01-02__")
+    assert [(run["logical_date"], run["data_interval_end"], run["run_type"]) for run in runs] == [
+        (None, None, "backfill")
+    ] * 2
+    await stage.work()
+    assert (await client.get(f"/backfills/{first['id']}")).json()["completed_at"] is not None
+    second = await made(client, **body, reprocess_behavior="failed")
+    assert {one["exception_reason"] for one in await runs_of(client, second)} == {"already exists"}
+    await made(client, **body, reprocess_behavior="completed")
+    runs = (await client.get("/dags/parts/dagRuns")).json()["dag_runs"]
+    assert sorted(run["partition_key"] for run in runs) == ["2026-01-01"] * 2 + ["2026-01-02"] * 2, (
+        "new runs, as in Airflow"
+    )
+
+
 async def test_existing_runs_are_left_alone_or_run_again(client: httpx.AsyncClient, stage: Stage) -> None:
     await stage.start("etl", "good", logical_date="2026-01-01T06:00:00Z")
     await stage.work()

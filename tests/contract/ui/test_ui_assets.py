@@ -7,9 +7,15 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
+from leoflow import engine
+from leoflow.config import SchedulerSettings, UserCodeSettings
+from leoflow.db.pool import Pool
+from leoflow.scheduler.partitioned_runs import PartitionedRuns
 from tests.contract import lake
 from tests.contract.ui import seed
 from tests.contract.ui.shapes import golden
+from tests.sql.assets import all_of, asset
+from tests.sql.dags import dag, task
 
 pytestmark = pytest.mark.anyio
 
@@ -118,3 +124,45 @@ async def test_nested_conditions_aliases_and_references_are_drawn(
 async def test_refusals(admin: httpx.AsyncClient, path: str, status: int, detail: str) -> None:
     answer = await admin.get(path)
     assert (answer.status_code, answer.json()) == (status, {"detail": detail})
+
+
+async def test_runs_that_wait_for_their_partition_are_shown(admin: httpx.AsyncClient, pool: Pool) -> None:
+    schedule = {
+        **{"type": "partitioned_assets", "mappers": [], "default_mapper": {"type": "identity"}},
+        "expression": all_of(asset("a"), asset("b")),
+    }
+    async with pool.connection() as conn:
+        await engine.register_version(conn, dag("parts", [task("use")], schedule=schedule))
+
+    async def event(asset_id: int, key: str) -> None:
+        body = {"asset_id": asset_id, "partition_key": key}
+        assert (await admin.post("/api/v2/assets/events", json=body)).json()["partition_key"] == key
+        await PartitionedRuns(pool, SchedulerSettings(), UserCodeSettings(), None).work()  # type: ignore[arg-type]
+
+    assert (await admin.get("/ui/partitioned_dag_runs")).json() == EMPTY
+    await event(1, "eu/2026")
+    await event(1, "us")
+    await event(2, "us")
+    [run] = (await admin.get("/api/v2/dags/parts/dagRuns")).json()["dag_runs"]
+    assert (run["partition_key"], run["run_type"]) == ("us", "asset_triggered")
+    shown = (await admin.get("/ui/partitioned_dag_runs", params={"dag_id": "parts"})).json()
+    assert (shown["total"], shown["asset_expressions"]) == (2, None)
+    first, second = shown["partitioned_dag_runs"]
+    assert first["created_at"].endswith("+00:00")
+    told = ("dag_id", "partition_key", "state", "created_dag_run_id", "total_received", "total_required")
+    assert [first[name] for name in told] == ["parts", "us", "running", run["dag_run_id"], 2, 2]
+    assert [second[name] for name in told] == ["parts", "eu/2026", "pending", None, 1, 2]
+    waiting = (await admin.get("/ui/partitioned_dag_runs", params={"has_created_dag_run_id": False})).json()
+    assert [each["partition_key"] for each in waiting["partitioned_dag_runs"]] == ["eu/2026"]
+    assert waiting["asset_expressions"]["parts"]["all"][0]["asset"]["name"] == "a"
+    one = (await admin.get("/ui/pending_partitioned_dag_run/parts/eu%2F2026")).json()
+    assert [(each["asset_name"], each["received"]) for each in one["assets"]] == [("b", False), ("a", True)]
+    assert (one["total_received"], one["total_required"], one["created_dag_run_id"]) == (1, 2, None)
+    answer = await admin.get("/ui/pending_partitioned_dag_run/parts/us")
+    assert answer.json() == {"detail": "No PartitionedDagRun for dag=parts partition=us"}
+    following = (await admin.get("/ui/next_run_assets/parts")).json()
+    assert following["pending_partition_count"] == 1
+    assert [each["lastUpdate"] is not None for each in following["events"]] == [True, False]
+
+
+EMPTY = {"partitioned_dag_runs": [], "total": 0, "asset_expressions": None}

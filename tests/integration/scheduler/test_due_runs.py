@@ -240,3 +240,70 @@ async def test_the_end_date_ends_the_schedule(pool: Pool, register: Callable[...
         await due.work()
     assert [row[1] for row in await runs(pool, "ended")] == [start + timedelta(hours=n) for n in range(3)]
     assert await next_run(pool, "ended") is None
+
+
+PARTITIONED = {
+    **{"type": "cron_partition", "expression": "0 * * * *", "timezone": "UTC", "run_offset": -1},
+    **{"key_format": "%Y-%m-%dT%H", "run_immediately": False},
+}
+
+
+async def partitions(pool: Pool, dag_id: str) -> list[tuple[Any, ...]]:
+    return await query(
+        pool,
+        "select r.run_id, r.partition_key, r.partition_date, r.run_after, r.logical_date, r.data_interval_start"
+        " from leoflow_core.dag_run r join leoflow_core.dag d using (dag_key) where d.dag_id = %s order by r.run_after",
+        dag_id,
+    )
+
+
+async def test_runs_of_partitions_are_caught_up_on_and_created_once(pool: Pool, register: Callable[..., Any]) -> None:
+    hour = now().replace(minute=0, second=0, microsecond=0)
+    start = hour - timedelta(hours=4)
+    await register("parts", schedule=PARTITIONED, start_date=start.isoformat(), catchup=True)
+    services = [DueRuns(pool, SchedulerSettings()) for _ in range(3)]
+    for _ in range(8):
+        await asyncio.gather(*(service.work() for service in services))
+    found = await partitions(pool, "parts")
+    assert [row[3] for row in found] == [start + timedelta(hours=number) for number in range(5)]
+    for run_id, key, date, after, logical_date, interval in found:
+        assert date == after - timedelta(hours=1) and key == date.strftime("%Y-%m-%dT%H")
+        assert run_id.startswith(f"scheduled__{after.isoformat()}__{key}__") and len(run_id.rpartition("__")[2]) == 8
+        assert (logical_date, interval) == (None, None)
+    [planned] = await query(
+        pool,
+        "select next_run_after, next_partition_key, next_logical_date from leoflow_core.dag where dag_id = 'parts'",
+    )
+    assert planned == (hour + timedelta(hours=1), hour.strftime("%Y-%m-%dT%H"), None)
+
+
+async def test_without_catchup_only_the_latest_missed_partition_is_made(
+    pool: Pool, register: Callable[..., Any], due: DueRuns
+) -> None:
+    hour = now().replace(minute=0, second=0, microsecond=0)
+    await register("parts", schedule=PARTITIONED, start_date="2024-01-01T00:00:00+00:00")
+    for _ in range(3):
+        await due.work()
+    assert [row[3] for row in await partitions(pool, "parts")] == [hour]
+    await register("parts", schedule=HOURLY, start_date="2024-01-01T00:00:00+00:00")
+    await due.work()
+    assert await query(pool, "select next_partition_key from leoflow_core.dag where dag_id = 'parts'") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"type": "delta", "seconds": 86400.0 * 365 * 9000, "data_interval": False},
+        {"type": "delta", "seconds": None, "relativedelta": {"day": 1}, "data_interval": False},
+    ],
+    ids=["beyond the calendar", "standing still"],
+)
+async def test_a_schedule_that_nothing_can_follow_makes_its_run_and_disturbs_no_other(
+    pool: Pool, register: Callable[..., Any], due: DueRuns, schedule: dict[str, Any]
+) -> None:
+    await register("odd", schedule=schedule, start_date="2024-01-01T00:00:00+00:00", catchup=True)
+    await register("hourly", schedule=HOURLY, start_date="2024-01-01T00:00:00+00:00")
+    for _ in range(3):
+        await due.work()
+    assert (len(await runs(pool, "odd")), len(await runs(pool, "hourly"))) == (1, 1)
+    assert await next_run(pool, "odd") is None

@@ -18,6 +18,7 @@ from leoflow.execution.timetable_questions import NobodyAnswersError
 from leoflow.execution.usercode import Call, CallAnswer
 from leoflow.scheduler.custom_timetables import CustomTimetables
 from leoflow.scheduler.due_runs import DueRuns
+from leoflow.scheduler.partitioned_runs import PartitionedRuns
 from leoflow.scheduler.timetable_questions import TimetableQuestions
 from leoflow.timetables import DataInterval
 from leoflow.worker.launchers.usercode import ForkedUserCode
@@ -330,3 +331,45 @@ async def test_a_backfill_asks_for_the_runs_of_its_dates(harness: Harness, userc
     starts = [first + timedelta(hours=29 * number) for number in range(4)]
     assert [each["start"] for each in found] == [start.isoformat() for start in starts]
     assert few == found[:2]
+
+
+OWN_MAPPER = """
+from airflow.partition_mappers.base import PartitionMapper
+from airflow.sdk import Asset, ChainMapper, IdentityMapper, PartitionedAssetTimetable, StartOfDayMapper
+class Regions(PartitionMapper):
+    def to_downstream(self, key):
+        if key == "hang":
+            while True: pass
+        return [key[:2], key[2:]] if key != "odd" else 7
+lake = Asset("lake")
+own = PartitionedAssetTimetable(assets=lake, default_partition_mapper=Regions())
+chained = PartitionedAssetTimetable(
+    assets=lake, partition_mapper_config={lake: ChainMapper(StartOfDayMapper(), Regions())}
+)
+"""
+
+
+async def test_a_projects_own_partition_mapper_is_asked_within_limits(
+    harness: Harness, usercode: ForkedUserCode
+) -> None:
+    await harness.register(OWN_MAPPER + body("own_keys", "own") + body("chained_keys", "chained"), "own_keys")
+    for key in ("eu-1", "odd", "hang", "2026-05-01T10:00:00"):
+        await harness.fetch("select leoflow.create_asset_event('lake', partition_key => %s)", key)
+    await PartitionedRuns(harness.pool, SchedulerSettings(), IMPATIENT, usercode).work()
+
+    async def found(dag_id: str) -> list[str]:
+        rows = await harness.fetch(
+            "select r.partition_key from leoflow_core.dag_run r join leoflow_core.dag d using (dag_key)"
+            " where d.dag_id = %s order by 1",
+            dag_id,
+        )
+        return [row[0] for row in rows]
+
+    assert await found("own_keys") == ["-1", "20", "26-05-01T10:00:00", "eu"]
+    assert await found("chained_keys") == ["20", "26-05-01"]
+    errors = await harness.fetch(
+        "select extra ->> 'partition_key', extra ->> 'error' from leoflow_core.audit_log"
+        " where event = 'failed to map partition_key' and extra ->> 'target_dag_id' = 'own_keys' order by 1"
+    )
+    assert [key for key, _ in errors] == ["hang", "odd"]
+    assert "did not end within 5 s" in errors[0][1] and "Regions.to_downstream() gives 7" in errors[1][1]

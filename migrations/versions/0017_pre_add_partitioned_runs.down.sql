@@ -1,0 +1,11 @@
+delete from leoflow_core.backfill_run where logical_date is null;
+alter table leoflow_core.backfill_run drop column partition_key;
+alter table leoflow_core.backfill_run alter column logical_date set not null;
+drop table leoflow_core.asset_partition_event;
+drop table leoflow_core.asset_partition_run;
+drop table leoflow_core.partition_queue;
+drop index leoflow_core.dag_partitioned;
+alter table leoflow_core.dag drop column next_partition_date;
+alter table leoflow_core.dag drop column next_partition_key;
+drop index leoflow_core.dag_run_partition;
+alter table leoflow_core.dag_run drop column partition_date;
