@@ -1,6 +1,7 @@
 """B10, a bad day: the engine's rate under a pinned old snapshot, during a vacuum, and after a restart."""
 
 import contextlib
+import os
 import statistics
 import threading
 import time
@@ -13,7 +14,7 @@ from benchmarks.harness import Options, Report
 
 TITLE = "B10 bad day: B5 (wide, batches of 100, 4 connections) while something holds it up"
 TASKS = 10_000
-PINNED_SECONDS = 120
+PINNED_SECONDS = float(os.environ.get("LEOFLOW_BENCH_PINNED_SECONDS", "120"))
 """How long the old snapshot has been there, with work going on, before it is measured."""
 
 

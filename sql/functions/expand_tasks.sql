@@ -105,18 +105,23 @@ begin
     ),
     decided as materialized (
         select
-            f.*,
-            leoflow_core.settle_extra(
-                leoflow_core.decide(
-                    v_task.trigger_rule, f.upstreams, f.up_success, f.up_failed, f.up_upstream_failed, f.up_skipped,
-                    f.up_removed, f.map_index, s.setups[1], s.setups[2], s.setups[3]
-                ), v_task.trigger_rule, f.extra_left, f.extra_failed, f.extra_skipped
+            f.*, leoflow_core.settle_extra(
+                r.ruling, v_task.trigger_rule, f.extra_left, f.extra_failed, f.extra_skipped
             ) as decision
         from fresh as f
+        -- offset 0: as in propagate
         cross join lateral (
             select case when v_task.trigger_rule = 'all_done_setup_success'
                 then leoflow_core.direct_setups(p_run_key, v_task.version_key, p_task_idx, f.map_index) end as setups
+            offset 0
         ) as s
+        cross join lateral (
+            select leoflow_core.decide(
+                v_task.trigger_rule, f.upstreams, f.up_success, f.up_failed, f.up_upstream_failed, f.up_skipped,
+                f.up_removed, f.map_index, s.setups[1], s.setups[2], s.setups[3]
+            ) as ruling
+            offset 0
+        ) as r
     ),
     written as (
         insert into leoflow_core.task_instance as t (

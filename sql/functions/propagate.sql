@@ -111,19 +111,23 @@ begin
         ),
         ruled as materialized (
             select
-                l.*,
-                leoflow_core.settle_extra(
-                    leoflow_core.decide(
-                        l.trigger_rule, l.upstreams, l.up_success, l.up_failed, l.up_upstream_failed, l.up_skipped,
-                        l.up_removed, l.map_index, s.setups[1], s.setups[2], s.setups[3]
-                    ), l.trigger_rule, l.extra_left, l.n_extra_failed, l.n_extra_skipped
-                ) as ruling
+                l.*, leoflow_core.settle_extra(d.decision, l.trigger_rule, l.extra_left, l.n_extra_failed, l.n_extra_skipped)
+                    as ruling
             from locked as l
+            -- offset 0 keeps arguments from being copied into the next function, which then could not be inlined
             cross join lateral (
                 -- case keeps this from being called for every row
                 select case when l.trigger_rule = 'all_done_setup_success'
                     then leoflow_core.direct_setups(l.run_key, l.version_key, l.task_idx, l.map_index) end as setups
+                offset 0
             ) as s
+            cross join lateral (
+                select leoflow_core.decide(
+                    l.trigger_rule, l.upstreams, l.up_success, l.up_failed, l.up_upstream_failed, l.up_skipped,
+                    l.up_removed, l.map_index, s.setups[1], s.setups[2], s.setups[3]
+                ) as decision
+                offset 0
+            ) as d
         ),
         decided as materialized (
             select
