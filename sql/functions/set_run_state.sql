@@ -85,7 +85,10 @@ comment on function leoflow_core.stop_states(bigint, leoflow.dag_run_state) is
 -- Ends a run from outside. Its running attempts lose their place and are told to stop; unfinished teardowns run.
 -- Locks: as lock_run; the backfill's row of a backfill's run. Callers: set_run_state, expire_runs.
 create or replace function leoflow_core.stop_run(p_run_key bigint, p_state leoflow.dag_run_state) returns void
-language plpgsql as $$
+language plpgsql
+set jit = off set plan_cache_mode = auto set enable_nestloop = off -- a new version or run is not in the statistics
+set enable_hashjoin = on set enable_mergejoin = on set enable_seqscan = on set enable_bitmapscan = on
+as $$
 #variable_conflict use_column
 declare
     v_backfill bigint;
