@@ -163,8 +163,10 @@ $$;
 comment on function leoflow_core.expand_task(bigint, int, int[]) is
 'Gives a mapped task of one run the instances its map has now.';
 
--- Ends or releases instances whose map gives no instances (p_length 0), cannot be known (null), or is too large.
--- Locks: the task's instances. Callers: expand_task.
+-- Ends or releases instances whose map gives no instances (p_length 0), cannot be known (null), or is too large. Of a
+-- task that had instances and is mapped over nothing now the first is skipped and the others are removed, so that its
+-- successors see what they would see in a new run.
+-- Locks: the task's instances, then as remove_surplus. Callers: expand_task.
 create or replace function leoflow_core.expand_to_none(
     p_sample leoflow_core.task_instance, p_task leoflow_core.task, p_map_indexes int[], p_length numeric,
     out settled leoflow_core.settled[], out again leoflow_core.instance_ref[]
@@ -175,10 +177,16 @@ as $$
 #variable_conflict use_column
 declare
     v_text text;
+    v_first int;
     v_settled leoflow_core.settled[];
 begin
     if p_length = 0 then
-        settled := leoflow_core.remove_surplus(p_sample.run_key, p_sample.task_idx, 0);
+        select min(t.map_index) into v_first from leoflow_core.task_instance as t
+        where t.run_key = p_sample.run_key and t.task_idx = p_sample.task_idx
+        having bool_and(t.state is null);
+        settled := leoflow_core.remove_surplus(p_sample.run_key, p_sample.task_idx, coalesce(v_first + 1, 0));
+        delete from leoflow_core.xcom as x
+        where x.run_key = p_sample.run_key and x.task_idx = p_sample.task_idx and x.map_index = v_first;
     end if;
     with written as (
         update leoflow_core.task_instance as t set
@@ -190,7 +198,7 @@ begin
             start_date = case when p_length is not null or t.map_index = -1 then clock_timestamp() end,
             end_date = case when p_length is not null or t.map_index = -1 then clock_timestamp() end
         where t.run_key = p_sample.run_key and t.task_idx = p_sample.task_idx and t.state is null
-            and t.map_index = any(p_map_indexes)
+            and t.map_index = any(case when p_length = 0 then array[v_first] else p_map_indexes end)
         returning
             t.state, (t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref as ref,
             row(

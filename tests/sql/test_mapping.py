@@ -273,3 +273,44 @@ async def test_clearing_what_is_mapped_over_changes_the_instances(
     assert found["sum"] == "success"
     assert await run_state(connection, run) == "success"
     await invariants.check(connection)
+
+
+async def test_a_map_that_has_become_empty_ends_as_in_a_new_run(connection: Connection) -> None:
+    worker = await new_worker(connection)
+    spec = dag(
+        "d", [*GROUP, mapped("each", "make"), task("last", "each")], task_groups=[mapped_group("g", result("make"))]
+    )
+    run = await run_of(connection, spec)
+    await drain(connection, worker, {"make": 2})
+    await engine.clear_tasks(connection, "d", run.run_id, ["make"], downstream=True)
+    await engine.promote_due(connection)
+    assert await drain(connection, worker, {"make": 0}) == ["make"]
+    found = await instances(connection, run)
+    assert {name: state for name, state in found.items() if state != "skipped"} == {
+        "make": "success",
+        "each[1]": "removed",
+        "g.one[1]": "removed",
+        "g.two[1]": "removed",
+    }
+    assert await run_state(connection, run) == "success"
+    await invariants.check(connection)
+
+
+async def test_fail_fast_lets_the_other_instances_of_the_failed_task_go_on(connection: Connection) -> None:
+    """As in Airflow, which leaves instances of the same task alone."""
+    worker = await new_worker(connection)
+    tasks = [task("each", mapping=over(literal(3))), task("other"), task("after", "each", trigger_rule="all_done")]
+    run = await run_of(connection, dag("d", tasks, fail_fast=True))
+    running = {(one.task_id, one.map_index): one for one in await engine.claim(connection, worker, 4)}
+    await engine.finish(connection, worker, [engine.Outcome(running["each", 1].ref, "failed")])
+    assert await instances(connection, run) == {
+        "each[0]": "running",
+        "each[1]": "failed",
+        "each[2]": "running",
+        "other": "failed",
+        "after": "skipped",
+    }
+    left = [engine.Outcome(running["each", index].ref, "success") for index in (0, 2)]
+    assert not (await engine.finish(connection, worker, left)).stale
+    assert await run_state(connection, run) == "failed"
+    await invariants.check(connection)

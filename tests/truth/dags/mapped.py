@@ -457,7 +457,7 @@ with DAG("group_grown_again"):
     total(two_steps.expand(x=make_again(1, 3)))
 
 with DAG("group_shrunk_again"):
-    total(two_steps.expand(x=make_again(3, 1)))
+    total(two_steps.expand(x=make_again(3, 2)))
 
 with DAG("map_over_shrunk_output_again"):
     total(double.override(task_id="second").expand(x=double.expand(x=make_again(3, 2))))
