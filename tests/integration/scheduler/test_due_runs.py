@@ -307,3 +307,35 @@ async def test_a_schedule_that_nothing_can_follow_makes_its_run_and_disturbs_no_
         await due.work()
     assert (len(await runs(pool, "odd")), len(await runs(pool, "hourly"))) == (1, 1)
     assert await next_run(pool, "odd") is None
+
+
+async def test_a_clock_that_was_ahead_and_goes_back_makes_no_run_twice(
+    pool: Pool, register: Callable[..., Any], due: DueRuns
+) -> None:
+    await register("hourly", schedule=HOURLY, start_date="2024-01-01T00:00:00+00:00")
+    await due.work()
+    ahead = "logical_date + interval '3 hours'"
+    await query(
+        pool,
+        f"update leoflow_core.dag_run set logical_date = {ahead}, data_interval_start = {ahead},"
+        f" data_interval_end = {ahead} returning 1",
+    )
+    await end_all_runs(pool)
+    last = (await runs(pool, "hourly"))[0][1]
+    for is_paused in (True, False):  # it is planned anew
+        async with pool.connection() as connection:
+            await engine.set_paused(connection, "hourly", is_paused)
+    for _ in range(3):
+        await due.work()
+    assert len(await runs(pool, "hourly")) == 1
+    assert await next_run(pool, "hourly") == last + timedelta(hours=1)
+
+
+async def test_an_end_before_the_start_is_a_schedule_without_runs(
+    pool: Pool, register: Callable[..., Any], due: DueRuns
+) -> None:
+    for catchup in (True, False):
+        dates = {"start_date": "2024-02-01T00:00:00+00:00", "end_date": "2024-01-01T00:00:00+00:00"}
+        await register(f"never_{catchup}", schedule=HOURLY, catchup=catchup, **dates)
+        await due.work()
+        assert await runs(pool, f"never_{catchup}") == [] and await next_run(pool, f"never_{catchup}") is None
