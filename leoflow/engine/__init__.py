@@ -13,6 +13,7 @@ from leoflow.engine.attempts import (
     finish,
     lost_attempts,
     put_xcom,
+    record_output,
     reduce_values,
     release,
     skip_downstream,
@@ -61,6 +62,7 @@ from leoflow.engine.types import (
     Outlets,
     ReduceParam,
     RegisteredVersion,
+    Rendered,
     XComValue,
 )
 from leoflow.engine.watchers import (
@@ -87,6 +89,7 @@ __all__ = [
     "Outlets",
     "ReduceParam",
     "RegisteredVersion",
+    "Rendered",
     "XComValue",
     "append_log",
     "archive_runs",
@@ -118,6 +121,7 @@ __all__ = [
     "promote_due",
     "put_xcom",
     "reap",
+    "record_output",
     "record_watcher_event",
     "reduce_values",
     "refresh_watermark",

@@ -1,11 +1,13 @@
 """The life of an attempt: claim, start, finish, and what it writes in between."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from psycopg.rows import tuple_row
 
+from leoflow.db.arrays import Bigints, Bools, Byteas, Ints, Jsonbs, Texts, Uuids
 from leoflow.engine import assets, rows
 from leoflow.engine.rows import Connection
 from leoflow.engine.types import (
@@ -15,9 +17,13 @@ from leoflow.engine.types import (
     LogChunk,
     Outcome,
     ReduceParam,
+    Rendered,
 )
 
 _CLAIM = "select * from leoflow_core.claim(%s, %s, %s, %s)"
+_RECORD_OUTPUT = """
+select leoflow_core.record_output(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
 _FINISH = """
 select f.outcome, (f.attempt).*
 from leoflow_core.finish(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) as f
@@ -59,19 +65,16 @@ async def finish(
     xcoms = [(item, x) for item, outcome in enumerate(outcomes, 1) for x in outcome.xcoms]
     params: tuple[Any, ...] = (
         worker_key,
-        [o.attempt.run_key for o in outcomes],
-        [o.attempt.task_idx for o in outcomes],
-        [o.attempt.map_index for o in outcomes],
-        [o.attempt.attempt_id for o in outcomes],
-        [o.state for o in outcomes],
-        [o.retryable for o in outcomes],
-        [o.due_at for o in outcomes],
-        [item for item, _ in xcoms] or None,
-        [x.key for _, x in xcoms] or None,
-        [x.value for _, x in xcoms] or None,
+        *_keys([o.attempt for o in outcomes]),
+        Texts(o.state for o in outcomes),
+        Bools(o.retryable for o in outcomes),
+        [o.due_at for o in outcomes] if any(o.due_at for o in outcomes) else None,
+        Ints(item for item, _ in xcoms) or None,
+        Texts(x.key for _, x in xcoms) or None,
+        Byteas(x.value for _, x in xcoms) or None,
         handoff,
         start,
-        [x.mapped_length for _, x in xcoms] or None,
+        [x.mapped_length for _, x in xcoms] if any(x.mapped_length is not None for _, x in xcoms) else None,
         assets.outlets_json(outcomes),
         [item for item, outcome in enumerate(outcomes, 1) if outcome.is_silent] or None,
     )
@@ -90,12 +93,12 @@ async def finish(
     return FinishResult(handed, stale, ready)
 
 
-def _keys(attempts: Sequence[AttemptRef]) -> tuple[list[int], list[int], list[int], list[UUID]]:
+def _keys(attempts: Sequence[AttemptRef]) -> tuple[Bigints, Ints, Ints, Uuids]:
     return (
-        [a.run_key for a in attempts],
-        [a.task_idx for a in attempts],
-        [a.map_index for a in attempts],
-        [a.attempt_id for a in attempts],
+        Bigints(a.run_key for a in attempts),
+        Ints(a.task_idx for a in attempts),
+        Ints(a.map_index for a in attempts),
+        Uuids(a.attempt_id for a in attempts),
     )
 
 
@@ -163,14 +166,59 @@ async def append_log(conn: Connection, chunks: Sequence[LogChunk]) -> None:
     await conn.execute(
         "select leoflow_core.append_log(%s, %s, %s, %s, %s, %s, %s)",
         (
-            [c.run_key for c in chunks],
-            [c.task_idx for c in chunks],
-            [c.map_index for c in chunks],
-            [c.try_number for c in chunks],
-            [c.lines for c in chunks],
-            [c.line_count for c in chunks],
-            [c.attempt_id for c in chunks],
+            Bigints(c.run_key for c in chunks),
+            Ints(c.task_idx for c in chunks),
+            Ints(c.map_index for c in chunks),
+            Ints(c.try_number for c in chunks),
+            Texts(c.lines for c in chunks),
+            Ints(c.line_count for c in chunks),
+            Uuids(c.attempt_id for c in chunks),
         ),
+    )
+
+
+async def record_output(
+    conn: Connection, chunks: Sequence[LogChunk], rendered: Sequence[Rendered], *, hostname: str
+) -> None:
+    """Append log lines, and note what is known of running attempts (at most one entry each), in one statement.
+
+    Not durable by itself, like `append_log`. `hostname` is where the processes are that `rendered` names.
+    """
+    placed = [each for each in rendered if each.pid is not None]
+    shown = [each for each in rendered if each.fields is not None or each.label is not None]
+    nothing: tuple[None, ...] = (None,)
+    await conn.execute(
+        _RECORD_OUTPUT,
+        (
+            *(_log(chunks) if chunks else nothing * 7),
+            *(
+                (*_keys([each.attempt for each in placed]), Ints(each.pid or 0 for each in placed))
+                if placed
+                else nothing * 5
+            ),
+            hostname,
+            *(_shown(shown) if shown else nothing * 6),
+        ),
+    )
+
+
+def _log(chunks: Sequence[LogChunk]) -> tuple[Any, ...]:
+    return (
+        Bigints(c.run_key for c in chunks),
+        Ints(c.task_idx for c in chunks),
+        Ints(c.map_index for c in chunks),
+        Ints(c.try_number for c in chunks),
+        Uuids(c.attempt_id for c in chunks),
+        Texts(c.lines for c in chunks),
+        Ints(c.line_count for c in chunks),
+    )
+
+
+def _shown(rendered: Sequence[Rendered]) -> tuple[Any, ...]:
+    return (
+        *_keys([each.attempt for each in rendered]),
+        Jsonbs(None if each.fields is None else json.dumps(each.fields).encode() for each in rendered),
+        Texts(each.label for each in rendered),
     )
 
 

@@ -180,6 +180,16 @@ class LogChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Rendered:
+    """What is to be written about one running attempt: template fields, label, process id. None keeps what is there."""
+
+    attempt: AttemptRef
+    fields: dict[str, Any] | None = None
+    label: str | None = None
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReduceParam:
     """One list parameter of a reducer: `value` is a JSON array with `slots` entries."""
 

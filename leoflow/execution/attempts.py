@@ -4,6 +4,7 @@ On the same machine the worker that supervises the attempt knows these things it
 """
 
 import datetime as dt
+import socket
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -152,7 +153,7 @@ async def save_rendered(store: Store, attempt: AttemptContext) -> None:
     rendered = task_instances.take_rendered(attempt)
     if rendered is not None:
         async with store.pool.connection() as connection:
-            await task_instances.save_rendered(connection, [rendered])
+            await engine.record_output(connection, [], [rendered], hostname=socket.gethostname())
 
 
 async def note(store: Store, claimed: ClaimedAttempt, text: str) -> None:

@@ -1,16 +1,10 @@
 """Task instances: what tasks ask about others, and what they say about themselves while running."""
 
-import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
-
-from psycopg import AsyncConnection
-from psycopg.types.json import Jsonb
 
 from leoflow import engine
 from leoflow.db import queries
-from leoflow.engine import AttemptRef
+from leoflow.engine import Rendered
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import not_found, refused
 from leoflow.execution.values import without_nul
@@ -30,57 +24,16 @@ def set_rendered_map_index(attempt: AttemptContext, message: Message) -> Reply:
     return _DONE
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """What is to be written about one running attempt: template fields, label, process id."""
-
-    attempt: AttemptRef
-    fields: dict[str, Any] | None = None
-    label: str | None = None
-    pid: int | None = None
-
-
 def take_rendered(attempt: AttemptContext) -> Rendered | None:
     """Return what `set_rendered_*` kept, once; None when nothing is kept."""
     fields, label = attempt.rendered_fields, attempt.rendered_map_index
     if fields is None and label is None:
         return None
     attempt.rendered_fields = attempt.rendered_map_index = None
-    return Rendered(attempt.claimed.ref, fields, label)
-
-
-async def save_rendered(connection: AsyncConnection[Any], rendered: Sequence[Rendered]) -> None:
-    """Write template fields, labels and process ids of many attempts, at most one entry for each."""
-    placed = [each for each in rendered if each.pid is not None]
-    if placed:
-        await connection.execute(
-            queries.load("execution").save_places.encode(),
-            {
-                "run_keys": [each.attempt.run_key for each in placed],
-                "task_idxs": [each.attempt.task_idx for each in placed],
-                "map_indexes": [each.attempt.map_index for each in placed],
-                "attempt_ids": [each.attempt.attempt_id for each in placed],
-                "pids": [each.pid for each in placed],
-                "hostname": socket.gethostname(),
-            },
-        )
-    rendered = [each for each in rendered if each.fields is not None or each.label is not None]
-    if not rendered:
-        return
-    await connection.execute(
-        queries.load("execution").save_rendered.encode(),
-        {
-            "run_keys": [each.attempt.run_key for each in rendered],
-            "task_idxs": [each.attempt.task_idx for each in rendered],
-            "map_indexes": [each.attempt.map_index for each in rendered],
-            "attempt_ids": [each.attempt.attempt_id for each in rendered],
-            "rendered_fields": [
-                Jsonb(without_nul(each.fields)) if each.fields is not None else None for each in rendered
-            ],
-            "rendered_map_indexes": [
-                each.label.replace("\x00", "\ufffd") if each.label is not None else None for each in rendered
-            ],
-        },
+    return Rendered(
+        attempt.claimed.ref,
+        without_nul(fields) if fields is not None else None,
+        label.replace("\x00", "\ufffd") if label is not None else None,
     )
 
 

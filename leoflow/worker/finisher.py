@@ -37,6 +37,7 @@ class Finisher:
         worker_key: the worker's present key.
         free_slots: how many attempts the worker could start now; that many successors may be handed over directly.
         take: receives handed-over attempts, which are running already as far as the database is concerned.
+        freed: called when more attempts ended than were handed over.
         flush_logs: writes the log lines that have come so far, beside the outcomes.
         more_work: called when something became claimable that was not handed over.
     """
@@ -47,6 +48,7 @@ class Finisher:
         worker_key: Callable[[], int],
         free_slots: Callable[[], int],
         take: Callable[[list[ClaimedAttempt]], None],
+        freed: Callable[[], None],
         more_work: Callable[[], None],
         flush_logs: Callable[[], Awaitable[None]],
     ) -> None:
@@ -54,6 +56,7 @@ class Finisher:
         self._worker_key = worker_key
         self._free_slots = free_slots
         self._take = take
+        self._freed = freed
         self._more_work = more_work
         self._flush_logs = flush_logs
         self._waiting: list[_Report] = []
@@ -110,6 +113,10 @@ class Finisher:
         _resolve(batch, result.stale)
         if result.handed:
             self._take(result.handed)
+        for report in batch:
+            report.session.is_recorded = True
+        if len(result.handed) < len(batch):
+            self._freed()
         await self._notify(batch)
         made = any(report.outcome.outlets for report in batch) and await self._create_asset_runs()
         if result.ready or made:

@@ -2,23 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+import socket
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import psycopg
 import structlog
-from psycopg import AsyncConnection
 from psycopg_pool import PoolTimeout
 
 from leoflow import engine
 from leoflow.db import Pool
 from leoflow.db.retry import is_transient
-from leoflow.engine import ClaimedAttempt, LogChunk
-from leoflow.execution.task_instances import Rendered, save_rendered
-
-Connection = AsyncConnection[Any]
-T = TypeVar("T")
+from leoflow.engine import ClaimedAttempt, LogChunk, Rendered
 
 log = structlog.get_logger(__name__)
 
@@ -102,8 +97,7 @@ class LogShipper:
             taken = self._take()
             rendered, self._rendered = self._rendered, {}
             try:
-                taken = await self._write(taken, _append)
-                rendered = dict(await self._write(list(rendered.items()), _save))
+                await self._write([*(_chunk(claimed, lines) for claimed, lines in taken), *rendered.values()])
             except (psycopg.Error, PoolTimeout) as error:
                 log.warning("log lines not written, trying again", error=str(error), attempts=len(taken))
                 self._put_back(taken)
@@ -114,26 +108,27 @@ class LogShipper:
                 self._lost = 0
             return True
 
-    async def _write(self, entries: list[T], write: Callable[[Connection, list[T]], Awaitable[None]]) -> list[T]:
-        """Write a batch; if the database cannot take an entry, all but that one. Returns what is left to write: none.
+    async def _write(self, entries: Sequence[LogChunk | Rendered]) -> None:
+        """Write a batch; if the database cannot take an entry, all but that one.
 
         Raises:
             psycopg.Error: the database is away; nothing was written.
         """
         if not entries:
-            return []
+            return
+        chunks = [entry for entry in entries if isinstance(entry, LogChunk)]
+        rendered = [entry for entry in entries if isinstance(entry, Rendered)]
         try:
             async with self._pool.connection() as connection:
-                await write(connection, entries)
+                await engine.record_output(connection, chunks, rendered, hostname=socket.gethostname())
         except psycopg.Error as error:
             if is_transient(error):
                 raise
             if len(entries) == 1:
                 log.error("the database does not take this part of an attempt's log", error=str(error))
-                return []
+                return
             for entry in entries:
-                await self._write([entry], write)
-        return []
+                await self._write([entry])
 
     def _take(self) -> list[tuple[ClaimedAttempt, list[bytes]]]:
         taken: list[tuple[ClaimedAttempt, list[bytes]]] = []
@@ -156,14 +151,6 @@ class LogShipper:
             self._pending[claimed.attempt_id] = (claimed, lines + (newer[1] if newer else []))
             self._bytes += sum(map(len, lines))
         self._soon.set()
-
-
-async def _append(connection: Connection, entries: list[tuple[ClaimedAttempt, list[bytes]]]) -> None:
-    await engine.append_log(connection, [_chunk(claimed, lines) for claimed, lines in entries])
-
-
-async def _save(connection: Connection, entries: list[tuple[UUID, Rendered]]) -> None:
-    await save_rendered(connection, [rendered for _, rendered in entries])
 
 
 def _chunk(claimed: ClaimedAttempt, lines: list[bytes]) -> LogChunk:

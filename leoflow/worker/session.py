@@ -15,13 +15,13 @@ from psycopg_pool import PoolTimeout
 
 from leoflow.config import WorkerSettings
 from leoflow.db import retry_transient
+from leoflow.engine import Rendered
 from leoflow.execution import task_instances, xcoms
 from leoflow.execution.assets import consumed_events
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, refused
 from leoflow.execution.operations import OF_TRIGGERS, OPERATIONS, Operation, perform
 from leoflow.execution.outcomes import TERMINAL, Outcome, outcome_of, storable
-from leoflow.execution.task_instances import Rendered
 from leoflow.runtime.sdk_adapter import REDUCE_INPUTS, XCOM_WINDOW
 from leoflow.worker.endings import SUPERSEDED, explain, left_behind
 from leoflow.worker.frames import FrameChannel
@@ -77,6 +77,8 @@ class Session:
     ) -> None:
         self.attempt = attempt
         self.reported = False
+        self.is_recorded = False
+        """True once its outcome was written, and what its slot can be used for was looked for."""
         self._task_settings = task_settings
         self._memory_limit: str | None = None
         self._store = store

@@ -68,7 +68,13 @@ class Worker:
         self._listener: Listener | None = None
         self._shipper = LogShipper(pool)
         self._finisher = Finisher(
-            pool, lambda: self._worker_key, self._free_slots, self._take, self._wake, self._shipper.flush_now
+            pool,
+            lambda: self._worker_key,
+            self._free_slots,
+            self._take,
+            freed=self._wake,
+            more_work=self._wake,
+            flush_logs=self._shipper.flush_now,
         )
 
     @property
@@ -177,7 +183,8 @@ class Worker:
             await session.give_up("Leoflow failed to supervise this task; its worker's log has the details.")
         finally:
             self._sessions.pop(session.attempt_id, None)
-            self._wake()
+            if not session.is_recorded:
+                self._wake()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

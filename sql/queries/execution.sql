@@ -136,48 +136,6 @@ where
     and xcom.run_key = ti.run_key and xcom.task_idx = ti.task_idx and xcom.map_index = ti.map_index
     and xcom.key = %(key)s;
 
--- name: save_rendered
--- Template fields and labels of attempts; a stale attempt changes nothing. Not durable by itself, like the log.
-with quick as materialized (select set_config('synchronous_commit', 'off', true))
-insert into leoflow_core.task_instance_extra (run_key, task_idx, map_index, rendered_fields, rendered_map_index)
-select ti.run_key, ti.task_idx, ti.map_index, given.rendered_fields, given.rendered_map_index
-from quick
-cross join
-    unnest(
-        %(run_keys)s::bigint[], %(task_idxs)s::int[], %(map_indexes)s::int[], %(attempt_ids)s::uuid[],
-        %(rendered_fields)s::jsonb[], %(rendered_map_indexes)s::text[]
-    ) as given (run_key, task_idx, map_index, attempt_id, rendered_fields, rendered_map_index)
-join leoflow_core.task_instance as ti
-    on
-        ti.run_key = given.run_key and ti.task_idx = given.task_idx and ti.map_index = given.map_index
-        and ti.attempt_id = given.attempt_id
-order by ti.run_key, ti.task_idx, ti.map_index
-on conflict (run_key, task_idx, map_index) do update
-    set
-        rendered_fields = coalesce(excluded.rendered_fields, task_instance_extra.rendered_fields),
-        rendered_map_index = coalesce(excluded.rendered_map_index, task_instance_extra.rendered_map_index);
-
--- name: save_places
--- Process id and host of attempts, for readers. Not durable by itself. Locks: the instances in key order.
-with quick as materialized (select set_config('synchronous_commit', 'off', true)),
-locked as materialized (
-    select ti.run_key, ti.task_idx, ti.map_index, given.pid
-    from quick
-    cross join
-        unnest(
-            %(run_keys)s::bigint[], %(task_idxs)s::int[], %(map_indexes)s::int[], %(attempt_ids)s::uuid[], %(pids)s::int[]
-        ) as given (run_key, task_idx, map_index, attempt_id, pid)
-    join leoflow_core.task_instance as ti
-        on
-            ti.run_key = given.run_key and ti.task_idx = given.task_idx and ti.map_index = given.map_index
-            and ti.attempt_id = given.attempt_id
-    order by ti.run_key, ti.task_idx, ti.map_index
-    for update of ti
-)
-update leoflow_core.task_instance as ti set pid = locked.pid, hostname = %(hostname)s
-from locked
-where ti.run_key = locked.run_key and ti.task_idx = locked.task_idx and ti.map_index = locked.map_index;
-
 -- name: variable
 select variable.value from leoflow_core.variable where variable.key = %(key)s;
 
