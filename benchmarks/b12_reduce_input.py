@@ -1,6 +1,7 @@
 """B12, reduce input: from the claim of a reducer over many XComs to the Python list its task gets."""
 
 import asyncio
+import dataclasses
 import json
 import resource
 import sys
@@ -22,6 +23,7 @@ from leoflow.engine import ClaimedAttempt, Outcome, XComValue
 from leoflow.execution import xcoms
 from leoflow.execution.access import SecretAccess
 from leoflow.execution.context import AttemptContext, Limits, Store
+from leoflow.runtime.reduce_inputs import ReduceInputs
 from leoflow.worker.frames import encode_frame
 from leoflow.worker.masking import Masker
 
@@ -69,14 +71,14 @@ async def _case(pool: Pool, options: Options, count: int, size: int) -> tuple[li
         worker = await engine.register_worker(
             connection, hostname="bench", pid=1, slots=count, lease=timedelta(hours=1)
         )
-    times, trips = [], []
+    times, trips, trials = [], [], _trials(count)
     for _ in range(options.repeat):
         await _finish_trials(pool, worker, dag_id, value)
         store.statements = 0
         started = time.perf_counter()
         async with pool.connection() as connection:
             [reducer] = await engine.claim(connection, worker, 1)
-        values = await _as_in_the_task(store, reducer)
+        values = await _as_in_the_task(store, reducer, trials)
         times.append((time.perf_counter() - started) * 1000)
         trips.append(float(store.statements))
         if len(values) != count or len(values[-1]) != size - 2:
@@ -87,17 +89,17 @@ async def _case(pool: Pool, options: Options, count: int, size: int) -> tuple[li
     return times, trips
 
 
-async def _as_in_the_task(store: Store, claimed: ClaimedAttempt) -> list[Any]:
+async def _as_in_the_task(store: Store, claimed: ClaimedAttempt, trials: list[str]) -> list[Any]:
     """Do what the worker and the task's process do, without the process: read, encode, decode, parse."""
     attempt = AttemptContext(claimed, Masker())
-    encoded: dict[str, bytes | None] = {}
+    inputs = ReduceInputs()
     after = -1
     while True:
         page = await xcoms.prefetch(store, attempt, after)
-        frame = encode_frame([1, {"type": "LeoflowReduceInputs", "values": dict(page.values)}])
-        encoded.update(msgspec.msgpack.decode(frame[4:])[1]["values"])
+        frame = encode_frame([1, {"type": "LeoflowReduceInputs", **dataclasses.asdict(page)}])
+        inputs.add(msgspec.msgpack.decode(frame[4:])[1])
         if page.rest_after is None:
-            return [json.loads(value or b"null") for value in encoded.values()]
+            return [inputs.value_of(trial) for trial in trials]
         after = page.rest_after
 
 
@@ -112,8 +114,12 @@ async def _finish_trials(pool: Pool, worker: int, dag_id: str, value: bytes) -> 
                 return
 
 
+def _trials(count: int) -> list[str]:
+    return [f"trial_{number:05}" for number in range(count)]
+
+
 def _spec(dag_id: str, count: int) -> dict[str, Any]:
-    trials = [f"trial_{number:05}" for number in range(count)]
+    trials = _trials(count)
     tasks: list[dict[str, Any]] = [{"task_id": name, "depends_on": []} for name in trials]
     tasks.insert(0, {"task_id": "reduce", "depends_on": trials, "xcom_input": {"values": trials}})
     return {"dag_id": dag_id, "tasks": tasks, "is_paused_upon_creation": False, "max_active_tasks": count + 1}

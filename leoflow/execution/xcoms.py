@@ -1,7 +1,5 @@
 """XComs: read anything, write one's own."""
 
-import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +22,16 @@ class ReduceInputs:
     """What a reducer's list parameters are made of, as much as goes into one answer.
 
     Attributes:
-        values: by task id, the JSON as it is stored: only the attempt's own process makes objects of it.
+        task_ids: whose return values these are, one a line.
+        lengths: of each value in bytes, with commas between them.
+        document: the values' JSON as it is stored, with commas between them; null for what was never pushed. Only the
+            attempt's own process makes objects of it.
         rest_after: the upstream to go on after; None when these are all.
     """
 
-    values: Mapping[str, bytes | None]
+    task_ids: str = ""
+    lengths: str = ""
+    document: bytes = b""
     rest_after: int | None = None
 
 
@@ -72,10 +75,6 @@ async def find_xcom(store: Store, attempt: AttemptContext, message: Message) -> 
     key = message["key"]
     if attempt.is_own(message) and key in attempt.held:
         return _result(key, values.decode(attempt.held[key].value))
-    if _may_be_prefetched(attempt, message):
-        prefetched = await _prefetched(attempt)
-        if message["task_id"] in prefetched:
-            return _result(key, values.decode(prefetched[message["task_id"]]))
     name = "xcom_including_prior_dates" if message.get("include_prior_dates") else "xcom"
     row = await store.row(queries.load("execution")[name], _address(message))
     return _result(key, values.decode(row[0])) if row else None
@@ -144,7 +143,7 @@ async def delete_xcom(store: Store, attempt: AttemptContext, message: Message) -
 
 
 async def prefetch(store: Store, attempt: AttemptContext, after: int = -1) -> ReduceInputs:
-    """Read the values of a reduce task's list parameters in one query, absent ones as None.
+    """Read the values of a reduce task's list parameters in one query.
 
     Args:
         store: the database.
@@ -152,8 +151,8 @@ async def prefetch(store: Store, attempt: AttemptContext, after: int = -1) -> Re
         after: go on after this upstream, where an earlier answer ended.
     """
     if not attempt.claimed.has_reduce:
-        return ReduceInputs({})
-    rows = await store.rows(
+        return ReduceInputs()
+    [row] = await store.rows(
         queries.load("execution").reduce_inputs,
         {
             "version_key": attempt.claimed.version_key,
@@ -164,8 +163,8 @@ async def prefetch(store: Store, attempt: AttemptContext, after: int = -1) -> Re
         },
         binary=True,
     )
-    found = {task_id: value for task_id, value, _, _ in rows}
-    return ReduceInputs(found, rows[-1][2] if rows and len(rows) < rows[0][3] else None)
+    task_ids, lengths, document, last_idx, has_more = row
+    return ReduceInputs(task_ids or "", lengths or "", document or b"", last_idx if has_more else None)
 
 
 def _encoded(store: Store, message: Message) -> XComValue:
@@ -186,24 +185,6 @@ def _encoded(store: Store, message: Message) -> XComValue:
         )
         raise refused(text, 400, reason="unmappable_return_value_length")
     return XComValue(message["key"], data, length)
-
-
-def _may_be_prefetched(attempt: AttemptContext, message: Message) -> bool:
-    claimed = attempt.claimed
-    return (
-        attempt.prefetched is not None
-        and message["key"] == RETURN_KEY
-        and message["run_id"] == claimed.run_id
-        and message["dag_id"] == claimed.dag_id
-        and message.get("map_index") in (None, -1)
-        and not message.get("include_prior_dates")
-    )
-
-
-async def _prefetched(attempt: AttemptContext) -> Mapping[str, bytes | None]:
-    if attempt.prefetched is None:
-        return {}
-    return (await asyncio.shield(attempt.prefetched)).values
 
 
 async def _values_of_task(store: Store, message: Message) -> list[bytes]:

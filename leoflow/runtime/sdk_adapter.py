@@ -10,7 +10,6 @@ but makes it copy up to two hundred of the pages it shares with its parent.
 import contextlib
 import gc
 import io
-import json
 import os
 import signal
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 
 from leoflow.runtime.loading.quicker import quicker_loading
 from leoflow.runtime.plugins import use_plugins_of
+from leoflow.runtime.reduce_inputs import ReduceInputs
 
 LOG_DESCRIPTOR = 3
 """Where a child finds the pipe for its structured log lines. 0 is the supervisor's socket, as in Airflow."""
@@ -104,7 +104,7 @@ def _with_reduce_inputs(comms: Any) -> Any:
                 if self._inputs is None:
                     self._inputs = self._fetch_inputs()
                 if msg.task_id in self._inputs:
-                    value = json.loads(self._inputs[msg.task_id] or b"null")
+                    value = self._inputs.value_of(msg.task_id)
                     return comms.XComResult.model_construct(key=msg.key, value=value)
             return super().send(msg)
 
@@ -117,14 +117,14 @@ def _with_reduce_inputs(comms: Any) -> Any:
             )
 
         def _fetch_inputs(self) -> Any:
-            """Return the encoded values by task id; more than fit into one answer come in several."""
-            values: dict[str, Any] = {}
+            """Return all inputs; more than fit into one answer come in several."""
+            inputs = ReduceInputs()
             request: dict[str, Any] = {"type": REDUCE_INPUTS}
             while True:
                 answer = self._ask(request)
-                values.update(answer.get("values", {}))
+                inputs.add(answer)
                 if answer.get("rest_after") is None:
-                    return values
+                    return inputs
                 request = {"type": REDUCE_INPUTS, "after": answer["rest_after"]}
 
         def _from_window(self, msg: Any) -> Any:

@@ -12,6 +12,7 @@ from leoflow.runtime import processes
 GROWTH_BYTES = 64 << 20
 """A process that has grown by so much is not used again."""
 
+_SIGNALS = sorted(int(number) for number in signal.valid_signals())
 _OF_THE_SDK = ("AIRFLOW_CTX_", "_AIRFLOW_PARSING_CONTEXT_")
 
 
@@ -49,7 +50,7 @@ class Traces:
             processes.keep_to_cores(self._cores)
 
     def _changed_variables(self) -> "list[str]":
-        now, before = dict(os.environ), self._environment
+        now, before = os.environ.copy(), self._environment
         return [name for name in now.keys() | before.keys() if now.get(name) != before.get(name)]
 
 
@@ -63,10 +64,10 @@ def _state() -> "tuple[Any, ...]":
     os.umask(mask)
     return (
         # The listing itself has a descriptor too, the same one each time.
-        sorted(path.name for path in Path("/proc/self/fd").iterdir()),
+        processes.names_in("/proc/self/fd"),
         threading.active_count(),
         processes.thread_count(),
-        [signal.getsignal(number) for number in sorted(signal.valid_signals())],
+        [signal.getsignal(number) for number in _SIGNALS],
         signal.getitimer(signal.ITIMER_REAL)[0] > 0,
         signal.pthread_sigmask(signal.SIG_BLOCK, ()),
         mask,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime as dt
 import os
 import signal
@@ -316,7 +317,7 @@ class Session:
 
     async def _answer_reduce_inputs(self, request_id: int, after: int | None) -> None:
         """Send the inputs, or the rest of them; none when they cannot be read, and the task asks one by one."""
-        inputs = xcoms.ReduceInputs({})
+        inputs = xcoms.ReduceInputs()
         try:
             if after is not None:
                 inputs = await retry_transient(lambda: xcoms.prefetch(self._store, self.attempt, after))
@@ -326,9 +327,7 @@ class Session:
             log.warning("reduce inputs not read", attempt_id=self.attempt_id, error=str(error))
         # Whoever has been sent them does not ask again, and these may be many megabytes.
         self.attempt.prefetched = None
-        self._answer(
-            request_id, {"type": REDUCE_INPUTS, "values": dict(inputs.values), "rest_after": inputs.rest_after}
-        )
+        self._answer(request_id, {"type": REDUCE_INPUTS, **dataclasses.asdict(inputs)})
 
     async def _finish(self, request_id: int, message: Message) -> None:
         if self._report is not None:

@@ -101,11 +101,17 @@ where dag.dag_id = %(dag_id)s;
 
 -- name: reduce_inputs
 -- The return values a task's list parameters are made of, each upstream once, absent ones as null: those after an
--- upstream, as many as fit into a number of bytes but at least one, and how many there are in all.
-select sized.task_id, sized.value, sized.upstream_idx, sized.total
+-- upstream, as many as fit into a number of bytes but at least one. One row, for thousands of rows cost more than what is
+-- in them: the task ids (one a line), the lengths of their values, the values as they are stored with commas between
+-- them, the upstream to go on after, and whether there are more.
+select
+    string_agg(page.task_id, e'\n') as task_ids, string_agg(octet_length(page.value)::text, ',') as lengths,
+    string_agg(page.value, ','::bytea) as document, max(page.upstream_idx) as last_idx, count(*) < max(page.total) as has_more
 from (
+    select sized.*
+    from (
     select
-        upstream.task_id, xcom.value, slot.upstream_idx, count(*) over () as total,
+        upstream.task_id, coalesce(xcom.value, 'null'::bytea) as value, slot.upstream_idx, count(*) over () as total,
         sum(octet_length(xcom.value)) over (
             order by slot.upstream_idx rows between unbounded preceding and 1 preceding
         ) as bytes_before
@@ -124,7 +130,8 @@ from (
             and xcom.map_index = -1 and xcom.key = 'return_value'
 ) as sized
 where coalesce(sized.bytes_before, 0) < %(max_bytes)s
-order by sized.upstream_idx;
+order by sized.upstream_idx
+) as page;
 
 -- name: delete_own_xcom
 -- Only while the attempt is the instance's current one.

@@ -1,5 +1,6 @@
 """What tasks return reaches other tasks as Airflow's serialisation means it, and the server makes no object of it."""
 
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from leoflow.engine import Outcome, XComValue
 from leoflow.execution import xcoms
 from leoflow.execution.access import SecretAccess
 from leoflow.execution.context import AttemptContext, Limits, Store
+from leoflow.runtime.reduce_inputs import ReduceInputs
 from leoflow.worker.masking import Masker
 from tests.integration.worker.harness import TEST_WORKER, Harness, running
 from tests.sql import dags
@@ -328,13 +330,14 @@ async def test_the_inputs_of_a_reducer_are_one_read_and_large_ones_bounded_pages
         [reducer] = await engine.claim(connection, worker, 1)
     store = CountingStore(pool, SecretBox.load_or_create(home), Limits(), SecretAccess())
     attempt = AttemptContext(reducer, Masker())
-    found: dict[str, bytes | None] = {}
+    found = ReduceInputs()
     after: int | None = -1
     while after is not None:
         page = await xcoms.prefetch(store, attempt, after)
-        assert sum(len(item or b"") for item in page.values.values()) <= 2_000_000 + size
-        found.update(page.values)
+        assert len(page.document) <= 2_000_000 + size
+        found.add(dataclasses.asdict(page))
         after = page.rest_after
     assert store.statements == pages
-    assert list(found) == [f"t{number:05}" for number in range(count)]
-    assert set(found.values()) == {value.value}
+    names = [f"t{number:05}" for number in range(count)]
+    assert {found.value_of(name) for name in names} == {"x" * (size - 2)}
+    assert "other" not in found
