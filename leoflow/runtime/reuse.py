@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -18,6 +19,10 @@ from leoflow.runtime.traces import Traces
 
 IDLE_SECONDS = 30.0
 """After so long without an attempt, none is kept."""
+
+PATIENCE_SECONDS = 0.02
+"""So long an order waits for a child that is at work: the successor of an attempt comes while that one's process still
+puts its things away, and a second process would then be made for every chain of tasks."""
 
 
 class Reusables:
@@ -35,6 +40,7 @@ class Reusables:
         self._leave_zygote = leave_zygote
         self._channels: dict[int, socket.socket] = {}
         self._idle: list[int] = []
+        self._waiting: deque[tuple[float, dict[str, Any], list[int]]] = deque()
         self._needed_until = 0.0
 
     @property
@@ -42,13 +48,28 @@ class Reusables:
         """Process ids of all children, at work or not."""
         return set(self._channels)
 
+    def take(self, order: "dict[str, Any]", descriptors: "list[int]") -> None:
+        """Take an order with its descriptors, until `next_order` returns it. The caller must not close them."""
+        now = time.monotonic()
+        self._needed_until = now + IDLE_SECONDS
+        self._waiting.append((now + PATIENCE_SECONDS, order, descriptors))
+
+    def next_order(self) -> "tuple[dict[str, Any], list[int]] | None":
+        """Return an order that need not wait any more: a child is idle, none is at work, or it has waited enough."""
+        if not self._waiting:
+            return None
+        until, order, descriptors = self._waiting[0]
+        if not self._idle and self._channels and time.monotonic() < until:
+            return None
+        self._waiting.popleft()
+        return order, descriptors
+
     def give(self, order: "dict[str, Any]", descriptors: "list[int]") -> int:
         """Have a child run the attempt of `order` and return its process id.
 
         Raises:
             OSError: none is idle and the machine cannot fork.
         """
-        self._needed_until = time.monotonic() + IDLE_SECONDS
         while True:
             pid = self._idle.pop() if self._idle else self._fork(descriptors)
             try:
@@ -74,6 +95,8 @@ class Reusables:
 
     def pause(self) -> "float | None":
         """Return for how many milliseconds nothing is to be done here; None: until something happens."""
+        if self._waiting:
+            return max(0.0, self._waiting[0][0] - time.monotonic()) * 1000 + 1
         if not self._idle:
             return None
         return max(0.0, self._needed_until - time.monotonic()) * 1000 + 1
@@ -99,6 +122,9 @@ class Reusables:
         """Close the channels: in a fork of the zygote, which must not reach its siblings."""
         for channel in self._channels.values():
             channel.close()
+        for _, _, descriptors in self._waiting:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def _fork(self, descriptors: "list[int]") -> int:
         parent = os.getpid()

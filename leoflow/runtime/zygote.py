@@ -85,6 +85,7 @@ class Zygote:
                 self._obey()
             else:
                 self._come_back(descriptor)
+        self._reuse()
         if not events and wants_spare:
             self._spares.add()
         elif not events:
@@ -97,7 +98,8 @@ class Zygote:
         order, descriptors = control.receive(self._channel)
         try:
             if order["op"] == "attempt" and self._keeps_spares and wants_reuse(order):
-                self._reuse(order, descriptors)
+                self._reusables.take(order, descriptors)
+                descriptors = []  # they are its own now
             elif order["op"] == "attempt":
                 pid = self._spares.give(order, descriptors)
                 if pid is None:
@@ -120,13 +122,17 @@ class Zygote:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _reuse(self, order: dict[str, Any], descriptors: list[int]) -> None:
-        try:
-            pid = self._reusables.give(order, descriptors)
-        except OSError as error:
-            self._refuse(order, error)
-        else:
-            self._started(pid, order)
+    def _reuse(self) -> None:
+        """Give the orders that need not wait any more to reusable children."""
+        while (waiting := self._reusables.next_order()) is not None:
+            order, descriptors = waiting
+            try:
+                self._started(self._reusables.give(order, descriptors), order)
+            except OSError as error:
+                self._refuse(order, error)
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
 
     def _come_back(self, descriptor: int) -> None:
         """A reusable child says that its attempt is over."""
