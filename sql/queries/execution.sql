@@ -110,27 +110,27 @@ select
 from (
     select sized.*
     from (
-    select
-        upstream.task_id, coalesce(xcom.value, 'null'::bytea) as value, slot.upstream_idx, count(*) over () as total,
-        sum(octet_length(xcom.value)) over (
-            order by slot.upstream_idx rows between unbounded preceding and 1 preceding
-        ) as bytes_before
-    from (
-        select distinct reduce_input.upstream_idx
-        from leoflow_core.reduce_input
-        where
-            reduce_input.version_key = %(version_key)s and reduce_input.task_idx = %(task_idx)s
-            and reduce_input.slot >= 0 and reduce_input.upstream_idx > %(after)s
-    ) as slot
-    join leoflow_core.task as upstream
-        on upstream.version_key = %(version_key)s and upstream.task_idx = slot.upstream_idx
-    left join leoflow_core.xcom
-        on
-            xcom.run_key = %(run_key)s and xcom.task_idx = slot.upstream_idx
-            and xcom.map_index = -1 and xcom.key = 'return_value'
-) as sized
-where coalesce(sized.bytes_before, 0) < %(max_bytes)s
-order by sized.upstream_idx
+        select
+            upstream.task_id, coalesce(xcom.value, 'null'::bytea) as value, slot.upstream_idx, count(*) over () as total,
+            sum(octet_length(xcom.value)) over (
+                order by slot.upstream_idx rows between unbounded preceding and 1 preceding
+            ) as bytes_before
+        from (
+            select distinct reduce_input.upstream_idx
+            from leoflow_core.reduce_input
+            where
+                reduce_input.version_key = %(version_key)s and reduce_input.task_idx = %(task_idx)s
+                and reduce_input.slot >= 0 and reduce_input.upstream_idx > %(after)s
+        ) as slot
+        join leoflow_core.task as upstream
+            on upstream.version_key = %(version_key)s and upstream.task_idx = slot.upstream_idx
+        left join leoflow_core.xcom
+            on
+                xcom.run_key = %(run_key)s and xcom.task_idx = slot.upstream_idx
+                and xcom.map_index = -1 and xcom.key = 'return_value'
+    ) as sized
+    where coalesce(sized.bytes_before, 0) < %(max_bytes)s
+    order by sized.upstream_idx
 ) as page;
 
 -- name: delete_own_xcom
