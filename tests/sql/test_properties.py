@@ -89,6 +89,15 @@ when (old.state is distinct from new.state) execute function public.refuse_illeg
 """
 
 
+async def task_ids(conn: Connection, run: CreatedRun) -> dict[int, str]:
+    cursor = await conn.execute(
+        "select t.task_idx, t.task_id from leoflow_core.dag_run as r join leoflow_core.task as t using (version_key) "
+        "where r.run_key = %s",
+        (run.run_key,),
+    )
+    return dict(await cursor.fetchall())
+
+
 class Both:
     """The engine and the model, driven together."""
 
@@ -187,10 +196,15 @@ class Both:
     async def clear(self) -> None:
         names = self.data.draw(st.sets(st.sampled_from(sorted(self.model.tasks)), min_size=1, max_size=3))
         below = self.data.draw(st.booleans())
-        await engine.clear_tasks(self.conn, "d", self.run.run_id, sorted(names), downstream=below)
-        if below:
-            names = names.union(*(self.model.closure(name, down=True) for name in names))
-        self.model.clear(names)
+        refs = await engine.clear_tasks(self.conn, "d", self.run.run_id, sorted(names), downstream=below)
+        names_of = await task_ids(self.conn, self.run)
+        cleared = {names_of[ref.task_idx] for ref in refs}
+        at_least = names.union(*(self.model.closure(name, down=True) for name in names)) if below else names
+        # setups and teardowns come along: which ones, test_selection compares with Airflow
+        assert at_least <= cleared and all(
+            self.model.tasks[name].is_setup or self.model.tasks[name].is_teardown for name in cleared - at_least
+        )
+        self.model.clear(cleared)
 
     async def mark(self) -> None:
         names = self.data.draw(st.sets(st.sampled_from(sorted(self.model.tasks)), min_size=1, max_size=2))
