@@ -59,7 +59,10 @@ begin
         select from leoflow_core.worker as w
         where w.is_idle and w.retired_at is null and w.lease_until > clock_timestamp()
     ) then
-        perform set_config('synchronous_commit', 'off', true);
+        -- a bare hint need not be durable; what the caller wrote in this transaction must be
+        if pg_current_xact_id_if_assigned() is null then
+            perform set_config('synchronous_commit', 'off', true);
+        end if;
         notify leoflow_work;
         return true;
     end if;

@@ -270,3 +270,17 @@ async def test_retention_deletes_old_finished_runs_only(connection: Connection) 
     assert await engine.retain(connection, timedelta(days=30)) == 1
     assert await scalar(connection, "select run_id from leoflow_core.dag_run") == open_run.run_id
     assert await scalar(connection, "select count(*) from leoflow_core.xcom") == 0
+
+
+async def test_what_wakes_workers_stays_durable(connection: Connection) -> None:
+    await engine.register_version(connection, dag("d", [task("a")]))
+    await new_worker(connection)
+    await connection.execute("update leoflow_core.worker set is_idle = true")
+    await connection.execute("set synchronous_commit = on")  # the tests' server does without
+    durable = "show synchronous_commit"
+    async with connection.transaction():
+        await connection.execute("select leoflow.trigger_dag('d')")
+        assert await (await connection.execute(durable)).fetchone() == ("on",)
+    async with connection.transaction():
+        await connection.execute("select leoflow_core.wake_workers()")
+        assert await (await connection.execute(durable)).fetchone() == ("off",), "a bare hint need not wait for the disk"
