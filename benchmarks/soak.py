@@ -18,7 +18,6 @@ from benchmarks.harness import Options
 from benchmarks.systems import measured_lite
 
 TASKS = 500
-PARTS = ("lite", "fork servers")
 
 
 def finish(api: AirflowApi, dag_id: str) -> None:
@@ -33,10 +32,11 @@ def finish(api: AirflowApi, dag_id: str) -> None:
 def look(home: Path) -> dict[str, tuple[float, int, int]]:
     """Megabytes resident, descriptors and processes of each part."""
     lite, *servers = processes(home)
-    return {"lite": _sizes([lite]), "fork servers": _sizes(servers)}
+    return {"lite": sizes([lite]), "fork servers": sizes(servers)}
 
 
-def _sizes(found: list[psutil.Process]) -> tuple[float, int, int]:
+def sizes(found: list[psutil.Process]) -> tuple[float, int, int]:
+    """Megabytes resident, descriptors and number of processes together."""
     megabytes, descriptors, count = 0.0, 0, 0
     for process in found:
         try:
@@ -60,20 +60,22 @@ def main() -> None:
                 finish(api, "bench_wide")
                 series.append(look(options.scratch / "home-wide-1"))
                 runs = api.get("/api/v2/dags/bench_wide/dagRuns", state="success")["total_entries"]
-                print(f"{runs * TASKS:>7} attempts  {_line(series[-1])}", flush=True)
+                print(f"{runs * TASKS:>7} attempts  {line(series[-1])}", flush=True)
                 if runs != number:
                     raise RuntimeError(f"{number} runs were triggered and {runs} have succeeded")
-    print(f"from {2 * TASKS} to {len(series) * TASKS} attempts: {_growth(series[1], series[-1])}")
+    print(f"from {2 * TASKS} to {len(series) * TASKS} attempts: {growth(series[1], series[-1])}")
 
 
-def _line(sizes: dict[str, tuple[float, int, int]]) -> str:
+def line(sizes: dict[str, tuple[float, int, int]]) -> str:
+    """One look in a line."""
     return "   ".join(
         f"{part}: {mb:8.3f} MB {fds:>4} fds {count} processes" for part, (mb, fds, count) in sizes.items()
     )
 
 
-def _growth(first: dict[str, tuple[float, int, int]], last: dict[str, tuple[float, int, int]]) -> str:
-    changes = ((part, last[part][0] - first[part][0], last[part][1] - first[part][1]) for part in PARTS)
+def growth(first: dict[str, tuple[float, int, int]], last: dict[str, tuple[float, int, int]]) -> str:
+    """What became more between two looks."""
+    changes = ((part, last[part][0] - first[part][0], last[part][1] - first[part][1]) for part in first)
     return ", ".join(f"{part} {megabytes:+.3f} MB {descriptors:+d} fds" for part, megabytes, descriptors in changes)
 
 

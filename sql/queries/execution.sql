@@ -100,38 +100,11 @@ join leoflow_core.xcom
 where dag.dag_id = %(dag_id)s;
 
 -- name: reduce_inputs
--- The return values a task's list parameters are made of, each upstream once, absent ones as null: those after an
--- upstream, as many as fit into a number of bytes but at least one. One row, for thousands of rows cost more than what is
--- in them: the task ids (one a line), the lengths of their values, the values as they are stored with commas between
--- them, the upstream to go on after, and whether there are more.
-select
-    string_agg(page.task_id, e'\n') as task_ids, string_agg(octet_length(page.value)::text, ',') as lengths,
-    string_agg(page.value, ','::bytea) as document, max(page.upstream_idx) as last_idx, count(*) < max(page.total) as has_more
-from (
-    select sized.*
-    from (
-        select
-            upstream.task_id, coalesce(xcom.value, 'null'::bytea) as value, slot.upstream_idx, count(*) over () as total,
-            sum(octet_length(xcom.value)) over (
-                order by slot.upstream_idx rows between unbounded preceding and 1 preceding
-            ) as bytes_before
-        from (
-            select distinct reduce_input.upstream_idx
-            from leoflow_core.reduce_input
-            where
-                reduce_input.version_key = %(version_key)s and reduce_input.task_idx = %(task_idx)s
-                and reduce_input.slot >= 0 and reduce_input.upstream_idx > %(after)s
-        ) as slot
-        join leoflow_core.task as upstream
-            on upstream.version_key = %(version_key)s and upstream.task_idx = slot.upstream_idx
-        left join leoflow_core.xcom
-            on
-                xcom.run_key = %(run_key)s and xcom.task_idx = slot.upstream_idx
-                and xcom.map_index = -1 and xcom.key = 'return_value'
-    ) as sized
-    where coalesce(sized.bytes_before, 0) < %(max_bytes)s
-    order by sized.upstream_idx
-) as page;
+select page.task_ids, page.lengths, page.document, page.last_idx, page.has_more
+from
+    leoflow_core.reduce_page(
+        %(version_key)s::bigint, %(run_key)s::bigint, %(task_idx)s::int, %(after)s::int, %(max_bytes)s::bigint
+    ) as page;
 
 -- name: delete_own_xcom
 -- Only while the attempt is the instance's current one.
