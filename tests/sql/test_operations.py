@@ -283,4 +283,4 @@ async def test_what_wakes_workers_stays_durable(connection: Connection) -> None:
         assert await (await connection.execute(durable)).fetchone() == ("on",)
     async with connection.transaction():
         await connection.execute("select leoflow_core.wake_workers()")
-        assert await (await connection.execute(durable)).fetchone() == ("off",), "a bare hint need not wait for the disk"
+        assert await (await connection.execute(durable)).fetchone() == ("off",), "a bare hint need not wait"
