@@ -20,14 +20,14 @@ def test_an_approval_is_answered_on_its_page_and_the_run_goes_on(tab: Tab, site:
     api = f"/api/v2/dags/{DAG}/dagRuns/{quote(run_id, safe='')}/taskInstances/approve/-1"
     tab.open(f"/dags/{DAG}")
     deadline = time.monotonic() + 60
-    while page.request.get(f"{site.url}{api}").json()["state"] != "deferred":
+    while tab.ask(api)["state"] != "deferred":
         assert time.monotonic() < deadline, "the approval never waited for its answer"
         page.wait_for_timeout(200)
     tab.open(f"/dags/{DAG}/runs/{quote(run_id, safe=':+')}/tasks/approve/required_actions")
     expect(page.get_by_text("Publish").first).to_be_visible()
     page.get_by_role("button", name="Approve", exact=True).click()
     assert site.lite.wait_for_run(DAG, run_id) == "success"
-    detail = page.request.get(f"{site.url}{api}/hitlDetails").json()
+    detail = tab.ask(f"{api}/hitlDetails")
     assert detail["responded_by_user"] == {"id": "admin", "name": "admin"}
     assert detail["chosen_options"] == ["Approve"]
     tab.settle()

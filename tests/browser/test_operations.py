@@ -15,12 +15,6 @@ from tests.browser.site import Site, Tab
 pytestmark = pytest.mark.browser
 
 
-def asked(tab: Tab, path: str) -> Any:
-    answer = tab.page.request.get(path)
-    assert answer.ok, answer.text()
-    return answer.json()
-
-
 def until(tab: Tab, condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + 90
     while not condition():
@@ -46,7 +40,7 @@ def test_an_instance_is_cleared_and_marked_as_its_dialog_said(tab: Tab, site: Si
     api = f"/api/v2/dags/etl_daily/dagRuns/{quote(run_id, safe='')}"
 
     def instances() -> dict[str, tuple[str, int]]:
-        found = asked(tab, f"{api}/taskInstances")["task_instances"]
+        found = tab.ask(f"{api}/taskInstances")["task_instances"]
         return {one["task_id"]: (one["state"], one["try_number"]) for one in found}
 
     page = tab.open(f"/dags/etl_daily/runs/{quote(run_id, safe=':+')}/tasks/transform")
@@ -79,7 +73,7 @@ def test_a_backfill_is_created_paused_and_cancelled(tab: Tab, site: Site) -> Non
     site.lite.wait_for_dag("hourly_orders")
 
     def backfill() -> Any:
-        found = asked(tab, "/api/v2/backfills?dag_id=hourly_orders&order_by=-id")["backfills"]
+        found = tab.ask("/api/v2/backfills?dag_id=hourly_orders&order_by=-id")["backfills"]
         return found[0] if found else {"completed_at": "none yet"}
 
     page = tab.open("/dags/hourly_orders")
@@ -97,7 +91,7 @@ def test_a_backfill_is_created_paused_and_cancelled(tab: Tab, site: Site) -> Non
     page.get_by_role("button", name="Cancel backfill", exact=True).click()
     until(tab, lambda: backfill()["completed_at"] is not None, "the backfill was not cancelled")
     expect(page.get_by_text("Backfill in progress")).to_be_hidden()
-    runs = asked(tab, "/api/v2/dags/hourly_orders/dagRuns?run_type=backfill&state=queued&limit=1")
+    runs = tab.ask("/api/v2/dags/hourly_orders/dagRuns?run_type=backfill&state=queued&limit=1")
     assert runs["total_entries"] == 0
     tab.settle()
 
@@ -110,7 +104,7 @@ def test_an_asset_is_given_an_event_and_materialised(tab: Tab, site: Site) -> No
     asset_id = page.url.rpartition("/")[2]
 
     def events() -> list[str | None]:
-        found = asked(tab, f"/api/v2/assets/events?asset_id={asset_id}")["asset_events"]
+        found = tab.ask(f"/api/v2/assets/events?asset_id={asset_id}")["asset_events"]
         return sorted((one["source_dag_id"] for one in found), key=str)
 
     def come(wanted: list[str | None]) -> Callable[[], bool]:

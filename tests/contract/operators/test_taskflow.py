@@ -1,5 +1,8 @@
 """What TaskFlow offers runs as in Airflow: the real Task SDK and its standard provider on the real worker."""
 
+from importlib.util import find_spec
+from shutil import which
+
 import pytest
 
 from tests.integration.worker.harness import Harness
@@ -183,6 +186,9 @@ async def test_conditions_on_tasks(harness: Harness) -> None:
     assert "it is off" in str(run.logs["wanted"])
 
 
+@pytest.mark.skipif(
+    find_spec("ensurepip") is None and which("uv") is None, reason="neither venv nor uv is here (docs/runtime.md)"
+)
 async def test_tasks_in_other_interpreters(harness: Harness) -> None:
     await harness.register("""
     with DAG("interpreters") as dag:

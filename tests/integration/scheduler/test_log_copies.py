@@ -7,6 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 import pytest
@@ -61,7 +62,8 @@ async def attempt(stage: Stage, *lines: str, state: str = "success") -> Any:
 
 
 def _ref(claimed: Any) -> engine.AttemptRef:
-    return engine.AttemptRef(*(claimed[name] for name in ("run_key", "task_idx", "map_index", "attempt_id")))
+    place = (claimed[name] for name in ("run_key", "task_idx", "map_index"))
+    return engine.AttemptRef(*place, UUID(claimed["attempt_id"]))
 
 
 async def append(stage: Stage, claimed: Any, *lines: str) -> None:
