@@ -66,7 +66,10 @@ begin
 
     select count(*) filter (where not leoflow_core.is_final(t.state)) into v_counted
     from leoflow_core.task_instance as t where t.run_key = p_run_key;
-    if v_counted > leoflow_core.slotting_threshold() or v_expanding <> '{}' then
+    if v_counted = 0 then
+        -- nothing is left to count for; a run that has ended would keep these rows for ever
+        delete from leoflow_core.join_counter as j where j.run_key = p_run_key;
+    elsif v_counted > leoflow_core.slotting_threshold() or v_expanding <> '{}' then
         insert into leoflow_core.join_counter (run_key, task_idx, map_index, slot, waiting, up_failed)
         select
             p_run_key, -1, -1, leoflow_core.slot_of(t.task_idx, t.map_index),

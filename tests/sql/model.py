@@ -1,19 +1,33 @@
-"""A small, slow, obviously correct model of a run: Airflow's rules re-evaluated over everything after every step."""
+"""A small, slow, obviously correct model of a run: Airflow's rules re-evaluated over everything after every step.
+
+Where Leoflow differs on purpose (docs/map-reduce.md), the model does as Leoflow: an instance inside a mapped group is
+decided by its index, and instances a map has no more are no upstreams.
+"""
 
 from dataclasses import dataclass, field
 
 FINAL = {"success", "failed", "skipped", "upstream_failed", "removed"}
 ACTIVE = {"running", "queued", "restarting"}
+BAD = {"failed", "upstream_failed"}
+ANY_INDEX = {"one_success", "one_failed", "one_done"}
+"""Inside a mapped group these rules look at all instances."""
+
+Key = tuple[str, int]
+"""Task and map index."""
 
 
 @dataclass
 class Task:
+    """A task; `over` is what it, or its mapped group, is mapped over: a task's result or a literal's length."""
+
     name: str
     upstreams: frozenset[str]
     rule: str = "all_success"
     retries: int = 0
     is_setup: bool = False
     is_teardown: bool = False
+    over: str | int | None = None
+    group: str | None = None
 
 
 @dataclass
@@ -22,6 +36,7 @@ class Instance:
     tries: int = 0
     max_tries: int = 0
     infra: int = 0
+    expands: bool = False
 
 
 def decide(rule: str, states: list[str | None], setups: list[str | None]) -> str | None:
@@ -73,12 +88,27 @@ def decide(rule: str, states: list[str | None], setups: list[str | None]) -> str
 @dataclass
 class Run:
     tasks: dict[str, Task]
-    instances: dict[str, Instance] = field(default_factory=dict)
+    instances: dict[Key, Instance] = field(default_factory=dict)
     state: str = "running"
+    returned: dict[Key, int] = field(default_factory=dict)
+    """The lengths of the lists that instances returned, as long as their results are there."""
 
     def __post_init__(self) -> None:
-        self.instances = {name: Instance(max_tries=task.retries) for name, task in self.tasks.items()}
+        for task in self.tasks.values():
+            length = task.over if isinstance(task.over, int) else 0
+            for index in range(length) if length else [-1]:
+                self.instances[task.name, index] = self.fresh(task)
         self.settle()
+
+    def fresh(self, task: Task) -> Instance:
+        return Instance(max_tries=task.retries, expands=self.expands(task))
+
+    def expands(self, task: Task) -> bool:
+        """Whether the number of its instances is found at run time."""
+        return task.over is not None and (isinstance(task.over, str) or task.over == 0)
+
+    def keys(self, name: str) -> list[Key]:
+        return sorted(key for key in self.instances if key[0] == name)
 
     def downstream(self, name: str) -> set[str]:
         return {other.name for other in self.tasks.values() if name in other.upstreams}
@@ -94,21 +124,40 @@ class Run:
             todo.pop(0)
         return found
 
-    def decision(self, task: Task) -> str | None:
-        states = {name: instance.state for name, instance in self.instances.items()}
-        setups = [states[up] for up in sorted(task.upstreams) if self.tasks[up].is_setup]
-        direct = decide(task.rule, [states[up] for up in sorted(task.upstreams)], setups)
+    def states(self, task: Task, index: int, upstreams: set[str] | frozenset[str]) -> list[str | None]:
+        """The states of the instances of upstream tasks that count for one instance."""
+        found = []
+        for name in sorted(upstreams):
+            upstream = self.tasks[name]
+            by_index = task.group is not None and upstream.group == task.group and task.rule not in ANY_INDEX
+            for key in self.keys(name):
+                state = self.instances[key].state
+                if state == "removed" and self.expands(upstream):
+                    continue
+                if not by_index or key[1] in (index, -1):
+                    found.append(state)
+        return found
+
+    def decision(self, task: Task, index: int) -> str | None:
+        direct = decide(
+            task.rule,
+            self.states(task, index, task.upstreams),
+            self.states(task, index, {up for up in task.upstreams if self.tasks[up].is_setup}),
+        )
         if task.rule == "always":
             return direct
+        needed: list[str | None] = []
         if not task.is_teardown:
-            relevant = [states[name] for name in self.indirect_setups(task)]
-            if {"failed", "upstream_failed"} & set(relevant):
-                return "upstream_failed"
-            if "skipped" in relevant:
-                return "skipped"
-            waits = any(state != "success" for state in relevant)
-        else:
-            waits = any(states[name] not in FINAL for name in self.scope(task))
+            needed = self.states(task, index, self.indirect_setups(task))
+        if isinstance(task.over, str):
+            needed += [self.instances[key].state for key in [(task.over, -1)] if key in self.instances]
+        if BAD & set(needed):
+            return "upstream_failed"
+        if "skipped" in needed:
+            return "skipped"
+        waits = any(state != "success" for state in needed)
+        if task.is_teardown:
+            waits |= any(state not in FINAL for state in self.states(task, index, self.scope(task)))
         return None if direct == "run" and waits else direct
 
     def indirect_setups(self, task: Task) -> set[str]:
@@ -127,24 +176,65 @@ class Run:
         setups = [up for up in task.upstreams if self.tasks[up].is_setup]
         return {name for name in indirect if any(name in self.closure(setup, down=True) for setup in setups)}
 
+    def length(self, over: str | int) -> int | None:
+        """How many instances a map has now; None: not known."""
+        if isinstance(over, int):
+            return over
+        if self.tasks[over].over is None or self.tasks[over].group:
+            return self.returned.get((over, -1))
+        if any(self.instances[key].state not in FINAL for key in self.keys(over)):
+            return None
+        return sum(1 for key in self.returned if key[0] == over and key[1] >= 0)
+
     def settle(self) -> None:
         """Evaluate in rounds; each round sees what the rounds before it decided."""
         if self.state != "running":
             return
         while True:
             decided = {
-                name: decision
-                for name, task in self.tasks.items()
-                if self.instances[name].state is None and (decision := self.decision(task))
+                key: decision
+                for key, instance in self.instances.items()
+                if instance.state is None and (decision := self.decision(self.tasks[key[0]], key[1]))
             }
-            for name, decision in decided.items():
-                self.instances[name].state = "scheduled" if decision == "run" else decision
-            if not any(decision != "run" for decision in decided.values()):
+            if not decided:
                 break
+            expanding: dict[str, list[int]] = {}
+            for key, decision in decided.items():
+                if decision == "run" and self.instances[key].expands:
+                    expanding.setdefault(key[0], []).append(key[1])
+                else:
+                    self.instances[key].state = "scheduled" if decision == "run" else decision
+            for name, indexes in expanding.items():
+                self.expand(self.tasks[name], indexes)
         if all(instance.state in FINAL for instance in self.instances.values()):
             leaves = self.leaves()
-            bad = any(self.instances[name].state in ("failed", "upstream_failed") for name in leaves)
+            bad = any(one.state in BAD for key, one in self.instances.items() if key[0] in leaves)
             self.state = "failed" if bad else "success"
+
+    def expand(self, task: Task, indexes: list[int]) -> None:
+        """Give a task the instances its map has, because the given ones may run."""
+        assert task.over is not None
+        length = self.length(task.over)
+        waiting = [key for key in self.keys(task.name) if self.instances[key].state is None]
+        if length is None:
+            for index in indexes:
+                self.instances[task.name, index].expands = False
+                if index == -1:
+                    self.instances[task.name, index].state = "upstream_failed"
+            return
+        # mapped over nothing now: its first instance is skipped for all of them, unless some are done
+        first = waiting[0] if length == 0 and waiting == self.keys(task.name) else None
+        for key in waiting:
+            self.instances[key].expands = False
+            if key == first or key[1] >= length:
+                self.instances[key].state = "skipped" if key == first else "removed"
+                self.returned.pop(key, None)
+        if length == 0:
+            return
+        self.instances.pop((task.name, -1), None)
+        for index in range(length):
+            if (task.name, index) not in self.instances:
+                self.instances[task.name, index] = Instance(max_tries=task.retries)
 
     def leaves(self) -> set[str]:
         """Airflow: _tis_for_dagrun_state (no test uses on_failure_fail_dagrun)."""
@@ -155,24 +245,28 @@ class Run:
         }
         return found or {name for name in self.tasks if not self.downstream(name)}
 
-    def start(self, name: str) -> None:
-        instance = self.instances[name]
+    def start(self, key: Key) -> None:
+        instance = self.instances[key]
         assert instance.state == "scheduled"
         instance.state = "running"
         instance.tries += 1
+        if instance.tries > 1:
+            self.returned.pop(key, None)
 
-    def end(self, ends: dict[str, str]) -> None:
-        for name, end in ends.items():
-            instance = self.instances[name]
+    def end(self, ends: dict[Key, str], lengths: dict[Key, int]) -> None:
+        for key, end in ends.items():
+            instance = self.instances[key]
+            if end == "success":
+                self.returned[key] = lengths[key]
             if instance.state == "restarting" or (end == "failed" and 0 < instance.max_tries >= instance.tries):
                 instance.state = "scheduled"
             else:
                 instance.state = end
         self.settle()
 
-    def lose(self, names: set[str]) -> None:
-        for name in names:
-            instance = self.instances[name]
+    def lose(self, keys: set[Key]) -> None:
+        for key in keys:
+            instance = self.instances[key]
             again = instance.state == "restarting" or instance.infra < 3
             instance.state = "scheduled" if again else "failed"
             instance.infra += 1
@@ -181,32 +275,34 @@ class Run:
 
     def skip(self, names: set[str]) -> None:
         for name in names:
-            if self.instances[name].state in (None, "scheduled"):
-                self.instances[name].state = "skipped"
+            for key in self.keys(name):
+                if self.instances[key].state in (None, "scheduled"):
+                    self.instances[key].state = "skipped"
         self.settle()
 
-    def clear(self, names: set[str]) -> None:
-        for name in names:
-            instance = self.instances[name]
+    def clear(self, keys: set[Key]) -> None:
+        for key in keys:
+            instance, task = self.instances[key], self.tasks[key[0]]
             if instance.state in ("running", "restarting"):
                 instance.state = "restarting"
+                instance.expands = False
             else:
                 instance.state = None
-                instance.max_tries = instance.tries + self.tasks[name].retries
+                instance.max_tries = instance.tries + task.retries
+                instance.expands = self.expands(task)
             instance.infra = 0
         if self.state != "running":
             self.state = "queued"
         self.settle()
 
-    def mark(self, names: set[str], state: str) -> None:
-        """Those not in that state change; then what had failed after any of them is cleared."""
-        changed = {name for name in names if self.instances[name].state != state}
+    def mark(self, names: set[str], state: str, below: set[Key]) -> None:
+        """Those not in that state change; then what had failed among those below is cleared."""
+        changed = {key for key, one in self.instances.items() if key[0] in names and one.state != state}
         if not changed:
             return
-        for name in changed:
-            self.instances[name].state = state
-        below = set[str]().union(*(self.closure(name, down=True) for name in names)) - names
-        again = {name for name in below if self.instances[name].state in ("failed", "upstream_failed")}
+        for key in changed:
+            self.instances[key].state = state
+        again = {key for key in below if self.instances[key].state in BAD}
         if again:
             self.clear(again)
         else:

@@ -284,3 +284,12 @@ async def test_what_wakes_workers_stays_durable(connection: Connection) -> None:
     async with connection.transaction():
         await connection.execute("select leoflow_core.wake_workers()")
         assert await (await connection.execute(durable)).fetchone() == ("off",), "a bare hint need not wait"
+
+
+async def test_marking_in_an_ended_run_leaves_no_counters(connection: Connection) -> None:
+    wide = [task(f"t{n}") for n in range(70)]
+    run = await run_of(connection, dag("d", [*wide, task("end", *(one["task_id"] for one in wide))]))
+    await drain(connection, await new_worker(connection), {"t0": "failed"})
+    assert await run_state(connection, run) == "failed"
+    await engine.mark_tasks(connection, "d", run.run_id, ["end"], "skipped")
+    assert await scalar(connection, "select count(*) from leoflow_core.join_counter") == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from datetime import timedelta
 from typing import Any, LiteralString
 
 import psycopg
@@ -11,7 +12,19 @@ from hypothesis import strategies as st
 from leoflow import engine
 from leoflow.engine import ClaimedAttempt, CreatedRun, Outcome
 from tests.sql import invariants, model
-from tests.sql.dags import Connection, dag, run_of, run_state, states, task
+from tests.sql.dags import (
+    Connection,
+    dag,
+    literal,
+    mapped_group,
+    over,
+    result,
+    returned,
+    run_of,
+    run_state,
+    scalar,
+    task,
+)
 
 RULES = [
     "all_success",
@@ -31,21 +44,37 @@ RULES = [
 
 @st.composite
 def graphs(draw: st.DrawFn) -> dict[str, model.Task]:
-    """A DAG of up to nine tasks, a few of them setups and teardowns; sometimes one join is wider than 64."""
+    """A DAG of up to nine tasks: setups and teardowns, maps, a mapped group; sometimes one join is wider than 64."""
     wide = draw(st.integers(0, 9)) == 0
     names = [f"t{i}" for i in range(draw(st.integers(1, 9)))]
+    grouped = draw(st.sets(st.sampled_from(names[1:]), min_size=1, max_size=4)) if len(names) > 1 else set[str]()
+    grouped = draw(st.sampled_from([set[str](), grouped]))
+    group_over: str | int = 0
+    if grouped:
+        before = [name for name in names if name < min(grouped)]
+        group_over = draw(st.one_of(st.sampled_from(before), st.integers(0, 3)))
     tasks: dict[str, model.Task] = {}
     for number, name in enumerate(names):
-        upstreams = frozenset(draw(st.sets(st.sampled_from(names[:number]), max_size=4))) if number else frozenset()
-        kind = draw(st.sampled_from(["plain"] * 6 + ["setup", "teardown"]))
+        upstreams = set(draw(st.sets(st.sampled_from(names[:number]), max_size=4))) if number else set()
+        kind = draw(st.sampled_from(["plain"] * 6 + ["setup", "teardown", "mapped", "mapped", "mapped"]))
         rule = draw(st.sampled_from(RULES)) if draw(st.booleans()) else "all_success"
+        length: str | int | None = None
+        if name in grouped:
+            length = group_over
+            if isinstance(length, str) and not upstreams & grouped:
+                upstreams.add(length)  # the first tasks of a group are after what it is mapped over
+        elif kind == "mapped":
+            length = draw(st.one_of(st.sampled_from(names[:number]), st.integers(0, 3))) if number else 2
+            upstreams |= {length} if isinstance(length, str) else set()
         tasks[name] = model.Task(
             name,
-            upstreams,
+            frozenset(upstreams),
             "all_done_setup_success" if kind == "teardown" else rule,
             draw(st.integers(0, 2)),
             is_setup=kind == "setup",
             is_teardown=kind == "teardown",
+            over=length,
+            group="g" if name in grouped else None,
         )
     if wide:
         many = [f"w{i:02}" for i in range(70)]
@@ -54,7 +83,21 @@ def graphs(draw: st.DrawFn) -> dict[str, model.Task]:
     return tasks
 
 
-def spec_of(tasks: dict[str, model.Task], **fields: Any) -> dict[str, Any]:
+def mapping(over: str | int) -> dict[str, Any]:
+    return literal(over) if isinstance(over, int) else result(over)
+
+
+def spec_of(data: st.DataObject, tasks: dict[str, model.Task], **fields: Any) -> dict[str, Any]:
+    """The DAG as the engine gets it, with random limits, of which the model knows nothing."""
+    limits = {
+        name: data.draw(
+            st.sampled_from([{}, {}, {}, {"max_active_tis_per_dag": 1}, {"max_active_tis_per_dagrun": 2}])
+            if one.over is not None
+            else st.sampled_from([{}, {}, {"pool_slots": 2}, {"effective_priority": 7}])
+        )
+        for name, one in tasks.items()
+    }
+    groups = {one.group: one.over for one in tasks.values() if one.group and one.over is not None}
     return dag(
         "d",
         [
@@ -66,9 +109,13 @@ def spec_of(tasks: dict[str, model.Task], **fields: Any) -> dict[str, Any]:
                 retry_delay_seconds=0.0,
                 is_setup=one.is_setup,
                 is_teardown=one.is_teardown,
+                group_id=one.group,
+                **({"mapping": over(mapping(one.over))} if one.over is not None and not one.group else {}),
+                **limits[one.name],
             )
             for one in tasks.values()
         ],
+        task_groups=[mapped_group(group, mapping(length)) for group, length in groups.items()],
         **fields,
     )
 
@@ -89,41 +136,37 @@ when (old.state is distinct from new.state) execute function public.refuse_illeg
 """
 
 
-async def task_ids(conn: Connection, run: CreatedRun) -> dict[int, str]:
-    cursor = await conn.execute(
-        "select t.task_idx, t.task_id from leoflow_core.dag_run as r join leoflow_core.task as t using (version_key) "
-        "where r.run_key = %s",
-        (run.run_key,),
-    )
-    return dict(await cursor.fetchall())
-
-
 class Both:
     """The engine and the model, driven together."""
 
     def __init__(self, conn: Connection, run: CreatedRun, tasks: dict[str, model.Task], data: st.DataObject) -> None:
         self.conn, self.run, self.model, self.data = conn, run, model.Run(tasks), data
-        self.held: dict[int, dict[str, ClaimedAttempt]] = {}
-        self.gone: list[tuple[int, ClaimedAttempt]] = []
+        self.held: dict[int, dict[model.Key, ClaimedAttempt]] = {}
 
     async def compare(self) -> None:
         await invariants.check(self.conn)
-        ours = await states(self.conn, self.run)
-        theirs = {name: instance.state for name, instance in self.model.instances.items()}
-        assert {n: s for n, s in ours.items() if s != theirs[n]} == {n: s for n, s in theirs.items() if s != ours[n]}
+        cursor = await self.conn.execute(
+            "select task_id, map_index, state from leoflow.task_instances where run_key = %s", (self.run.run_key,)
+        )
+        ours = {(name, index): state for name, index, state in await cursor.fetchall()}
+        theirs = {key: instance.state for key, instance in self.model.instances.items()}
+        assert set(ours.items()) - set(theirs.items()) == set(theirs.items()) - set(ours.items())
         assert await run_state(self.conn, self.run) == self.model.state
 
     async def worker(self) -> int:
         if len(self.held) < 2:
-            key = await engine.register_worker(self.conn, hostname="h", pid=len(self.held), slots=9)
+            key = await engine.register_worker(
+                self.conn, hostname="h", pid=len(self.held), slots=9, lease=timedelta(hours=1)
+            )
             self.held[key] = {}
         return self.data.draw(st.sampled_from(sorted(self.held)))
 
     def took(self, worker: int, attempts: list[ClaimedAttempt]) -> None:
         for attempt in attempts:
-            self.model.start(attempt.task_id)
-            assert attempt.try_number == self.model.instances[attempt.task_id].tries
-            self.held[worker][attempt.task_id] = attempt
+            key = attempt.task_id, attempt.map_index
+            self.model.start(key)
+            assert attempt.try_number == self.model.instances[key].tries
+            self.held[worker][key] = attempt
 
     async def claim(self) -> None:
         worker = await self.worker()
@@ -136,29 +179,30 @@ class Both:
         worker = await self.worker()
         if not self.held[worker]:
             return
-        names = sorted(self.held[worker])
-        chosen = self.data.draw(st.sets(st.sampled_from(names), min_size=1))
-        if len(names) > 20 and self.data.draw(st.booleans()):
-            chosen = set(names)
-        how = {
-            name: self.data.draw(st.sampled_from(["success"] * 3 + ["failed", "skipped"])) for name in sorted(chosen)
-        }
-        attempts = {name: self.held[worker].pop(name) for name in chosen}
-        live = {
-            n for n in chosen if self.model.instances[n].state in model.ACTIVE and not self.was_replaced(attempts[n])
-        }
+        keys = sorted(self.held[worker])
+        chosen = self.data.draw(st.sets(st.sampled_from(keys), min_size=1))
+        if len(keys) > 20 and self.data.draw(st.booleans()):
+            chosen = set(keys)
+        how = {key: self.data.draw(st.sampled_from(["success"] * 3 + ["failed", "skipped"])) for key in sorted(chosen)}
+        lengths = {key: self.data.draw(st.integers(0, 3)) for key, end in how.items() if end == "success"}
+        attempts = {key: self.held[worker].pop(key) for key in how}
+        live = {key for key in how if self.is_live(attempts[key])}
         result = await engine.finish(
             self.conn,
             worker,
-            [Outcome(attempts[name].ref, how[name]) for name in how],
+            [
+                returned(attempts[key], lengths[key]) if end == "success" else Outcome(attempts[key].ref, end)
+                for key, end in how.items()
+            ],
             handoff=self.data.draw(st.integers(0, 3)),
         )
-        assert set(result.stale) == {attempts[name].attempt_id for name in chosen - live}
-        self.model.end({name: how[name] for name in live})
+        assert set(result.stale) == {attempts[key].attempt_id for key in how if key not in live}
+        self.model.end({key: how[key] for key in how if key in live}, lengths)
         self.took(worker, result.handed)
 
-    def was_replaced(self, attempt: ClaimedAttempt) -> bool:
-        return self.model.instances[attempt.task_id].tries != attempt.try_number
+    def is_live(self, attempt: ClaimedAttempt) -> bool:
+        instance = self.model.instances.get((attempt.task_id, attempt.map_index))
+        return instance is not None and instance.state in model.ACTIVE and instance.tries == attempt.try_number
 
     async def kill(self) -> None:
         """The worker's lease ends; what it reports afterwards is stale."""
@@ -168,13 +212,7 @@ class Both:
         )
         await engine.reap(self.conn)
         attempts = self.held.pop(worker)
-        self.model.lose(
-            {
-                n
-                for n, a in attempts.items()
-                if self.model.instances[n].state in model.ACTIVE and not self.was_replaced(a)
-            }
-        )
+        self.model.lose({key for key, attempt in attempts.items() if self.is_live(attempt)})
         for attempt in list(attempts.values())[:3]:
             result = await engine.finish(self.conn, worker, [Outcome(attempt.ref, "success")])
             assert result.stale == [attempt.attempt_id]
@@ -188,48 +226,70 @@ class Both:
         if not below:
             return
         names = self.data.draw(st.sets(st.sampled_from(below), min_size=1))
-        lives = self.model.instances[attempt.task_id].state == "running" and not self.was_replaced(attempt)
+        lives = self.is_live(attempt) and self.model.instances[attempt.task_id, attempt.map_index].state == "running"
         assert await engine.skip_downstream(self.conn, attempt.ref, [(name, -1) for name in sorted(names)]) == lives
         if lives:
             self.model.skip(names)
 
+    async def concerned(self, names: set[str], **options: bool) -> set[model.Key]:
+        """What a clear concerns: relatives bring setups and teardowns along, which test_selection compares."""
+        ids = sorted(self.model.tasks)
+        refs = await engine.clear_tasks(self.conn, "d", self.run.run_id, sorted(names), **options)
+        return {(ids[ref.task_idx], ref.map_index) for ref in refs}
+
     async def clear(self) -> None:
         names = self.data.draw(st.sets(st.sampled_from(sorted(self.model.tasks)), min_size=1, max_size=3))
-        below = self.data.draw(st.booleans())
-        refs = await engine.clear_tasks(self.conn, "d", self.run.run_id, sorted(names), downstream=below)
-        names_of = await task_ids(self.conn, self.run)
-        cleared = {names_of[ref.task_idx] for ref in refs}
-        at_least = names.union(*(self.model.closure(name, down=True) for name in names)) if below else names
-        # setups and teardowns come along: which ones, test_selection compares with Airflow
-        assert at_least <= cleared and all(
-            self.model.tasks[name].is_setup or self.model.tasks[name].is_teardown for name in cleared - at_least
-        )
-        self.model.clear(cleared)
+        self.model.clear(await self.concerned(names, downstream=self.data.draw(st.booleans())))
+
+    async def clear_one(self) -> None:
+        """One instance alone, as from the grid."""
+        key = self.data.draw(st.sampled_from(sorted(self.model.instances)))
+        await engine.clear_tasks(self.conn, "d", self.run.run_id, [key])
+        self.model.clear({key})
 
     async def mark(self) -> None:
         names = self.data.draw(st.sets(st.sampled_from(sorted(self.model.tasks)), min_size=1, max_size=2))
         state = self.data.draw(st.sampled_from(["success", "failed"]))
+        below = await self.concerned(names, downstream=True, dry_run=True)
         await engine.mark_tasks(self.conn, "d", self.run.run_id, sorted(names), state)
-        self.model.mark(names, state)
+        self.model.mark(names, state, {key for key in below if key[0] not in names})
+
+    async def archive(self) -> None:
+        """Nobody sees that a run went to history; whoever acts on it brings it back."""
+        ended = self.model.state in ("success", "failed")
+        was_there = await scalar(self.conn, "select archived_at is not null from leoflow_core.dag_run")
+        assert await engine.archive_runs(self.conn) == (ended and not was_there)
+        assert not ended or not await scalar(self.conn, "select count(*) from leoflow_core.task_instance")
+
+    async def resize(self) -> None:
+        async with self.conn.transaction():
+            await self.conn.execute(
+                "update leoflow_core.pool set slots = %s", (self.data.draw(st.sampled_from([-1, 2, 4, 128])),)
+            )
+            await self.conn.execute("select leoflow_core.pool_changed('default_pool')")
 
 
 async def play(dsn: str, data: st.DataObject) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
         await conn.execute(
             "truncate leoflow_core.dag_run, leoflow_core.task_instance, leoflow_core.gate_token, "
-            "leoflow_core.audit_log, leoflow_core.join_counter, leoflow_core.task_attempt_history, "
-            "leoflow_core.worker, leoflow_core.dag cascade"
+            "leoflow_core.audit_log, leoflow_core.join_counter, leoflow_core.task_attempt_history, leoflow_core.xcom, "
+            "leoflow_core.task_instance_history, leoflow_core.task, leoflow_core.task_edge, leoflow_core.reduce_input, "
+            "leoflow_core.worker, leoflow_core.dag restart identity cascade"
         )
-        await conn.execute("update leoflow_core.pool set slots = %s", (data.draw(st.sampled_from([-1, 2, 128])),))
+        await conn.execute("update leoflow_core.setting set value = '-1' where key = 'history_after_seconds'")
+        await conn.execute(
+            "update leoflow_core.pool set slots = %s, is_overdrawn = false", (data.draw(st.sampled_from([-1, 2, 128])),)
+        )
         await conn.execute(GUARD)
         tasks = data.draw(graphs())
-        run = await run_of(conn, spec_of(tasks, max_active_tasks=data.draw(st.sampled_from([1, 3, 1000]))))
-        both = Both(conn, run, tasks, data)
+        spec = spec_of(data, tasks, max_active_tasks=data.draw(st.sampled_from([1, 3, 1000])))
+        both = Both(conn, await run_of(conn, spec), tasks, data)
         await both.compare()
         common = [both.claim, both.finish]
-        rare = [both.kill, both.skip, both.clear, both.mark]
+        rare = [both.kill, both.skip, both.clear, both.clear_one, both.mark, both.archive, both.resize]
         for _ in range(data.draw(st.integers(5, 25))):
-            await data.draw(st.sampled_from(common * 4 + rare))()
+            await data.draw(st.sampled_from(common * 6 + rare))()
             await both.compare()
         for _ in range(500):  # and then it ends, whatever happened before
             if both.model.state in ("success", "failed"):
@@ -237,6 +297,7 @@ async def play(dsn: str, data: st.DataObject) -> None:
             await both.claim()
             await both.finish()
             await both.compare()
+        assert both.model.state in ("success", "failed")
 
 
 @settings(
