@@ -21,6 +21,9 @@ from leoflow.engine.types import (
 )
 
 _CLAIM = "select * from leoflow_core.claim(%s, %s, %s, %s)"
+_APPEND_LOG = """
+select leoflow_core.append_log(%s, %s, %s, %s, p_attempt_ids => %s, p_lines => %s, p_line_counts => %s)
+"""
 _RECORD_OUTPUT = """
 select leoflow_core.record_output(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
@@ -163,18 +166,7 @@ async def put_xcom(
 
 async def append_log(conn: Connection, chunks: Sequence[LogChunk]) -> None:
     """Append log lines of attempts. Not durable by itself: the next durable commit carries them."""
-    await conn.execute(
-        "select leoflow_core.append_log(%s, %s, %s, %s, %s, %s, %s)",
-        (
-            Bigints(c.run_key for c in chunks),
-            Ints(c.task_idx for c in chunks),
-            Ints(c.map_index for c in chunks),
-            Ints(c.try_number for c in chunks),
-            Texts(c.lines for c in chunks),
-            Ints(c.line_count for c in chunks),
-            Uuids(c.attempt_id for c in chunks),
-        ),
-    )
+    await conn.execute(_APPEND_LOG, _log(chunks))
 
 
 async def record_output(
