@@ -16,7 +16,6 @@ from leoflow.engine.types import (
     FinishResult,
     LogChunk,
     Outcome,
-    ReduceParam,
     Rendered,
 )
 
@@ -212,11 +211,6 @@ def _shown(rendered: Sequence[Rendered]) -> tuple[Any, ...]:
         Jsonbs(None if each.fields is None else json.dumps(each.fields).encode() for each in rendered),
         Texts(each.label for each in rendered),
     )
-
-
-async def reduce_values(conn: Connection, run_key: int, task_idx: int) -> list[ReduceParam]:
-    """The list parameters of a reducer as JSON arrays in declaration order, null where there is no value."""
-    return await rows.all_of(conn, ReduceParam, "select * from leoflow_core.reduce_values(%s, %s)", (run_key, task_idx))
 
 
 async def xcom_values(

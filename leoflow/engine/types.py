@@ -187,13 +187,3 @@ class Rendered:
     fields: dict[str, Any] | None = None
     label: str | None = None
     pid: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReduceParam:
-    """One list parameter of a reducer: `value` is a JSON array with `slots` entries."""
-
-    param: str
-    value: bytes
-    slots: int
-    filled: int

@@ -80,29 +80,3 @@ begin
 end
 $$;
 comment on function leoflow_core.xcom_values(bigint, text[], text[]) is 'The values of XCom references in a run.';
-
--- The list parameters of a reducer: per parameter one JSON array as bytes, concatenated here, in declaration order,
--- with null for an upstream that returned nothing, was skipped or failed. One round trip for 10,000 slots.
--- p_task_ids restricts which upstreams' values are asked for elsewhere. Locks: none. Callers: execution API.
-create or replace function leoflow_core.reduce_values(p_run_key bigint, p_task_idx int)
-returns table (param text, value bytea, slots int, filled int) language plpgsql stable
-set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
-as $$
-#variable_conflict use_column
-begin
-    return query select
-        i.param,
-        '\x5b'::bytea || string_agg(coalesce(x.value, '\x6e756c6c'::bytea), '\x2c'::bytea order by i.slot) || '\x5d'::bytea,
-        count(*)::int, count(x.run_key)::int
-    from leoflow_core.task_instance as t
-    join leoflow_core.reduce_input as i on i.version_key = t.version_key and i.task_idx = t.task_idx and i.slot >= 0
-    left join leoflow_core.task_instance as u
-        on u.run_key = p_run_key and u.task_idx = i.upstream_idx and u.map_index = -1 and u.state = 'success'
-    left join leoflow_core.xcom as x
-        on x.run_key = u.run_key and x.task_idx = u.task_idx and x.map_index = -1 and x.key = 'return_value'
-    where t.run_key = p_run_key and t.task_idx = p_task_idx and t.map_index = -1
-    group by i.param;
-end
-$$;
-comment on function leoflow_core.reduce_values(bigint, int) is 'The list parameters of a reducer, as JSON arrays.';

@@ -1,14 +1,10 @@
 """The plans of the hot functions on a database with much finished work: keys only, no JIT, no sorting of history."""
 
-import re
-from typing import Any
-
 import pytest
-from psycopg import AsyncConnection
-from psycopg.errors import Diagnostic
 
 from leoflow import engine
 from tests.sql.dags import Connection, dag, new_worker, outcome, run_of, task, unlimited
+from tests.support.plans import Plans, problems
 
 pytestmark = pytest.mark.anyio
 
@@ -27,42 +23,6 @@ select
 from leoflow_core.dag_run, generate_series(1, 500) as r, generate_series(0, 199) as i where run_id = 'first';
 analyze leoflow_core.task_instance; analyze leoflow_core.dag_run;
 """
-
-
-class Plans:
-    """Collects the plans of every statement that runs inside functions, through auto_explain."""
-
-    def __init__(self, conn: AsyncConnection[Any]) -> None:
-        self.conn = conn
-        self.texts: list[str] = []
-
-    async def __aenter__(self) -> list[str]:
-        self.conn.add_notice_handler(self.note)
-        await self.conn.execute(
-            "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on; "
-            "set auto_explain.log_analyze = on; set auto_explain.log_timing = off; set client_min_messages = log"
-        )
-        return self.texts
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.conn.execute("set client_min_messages = warning; set auto_explain.log_min_duration = -1")
-        self.conn.remove_notice_handler(self.note)
-
-    def note(self, diagnostic: Diagnostic) -> None:
-        self.texts.append(diagnostic.message_primary or "")
-
-
-def problems(plans: list[str]) -> list[str]:
-    """Plans that read a large table other than by key, or read much more than the batch."""
-    found = []
-    for plan in plans:
-        if "\nJIT" in plan or re.search(r"(Seq|Bitmap Heap) Scan on (task_instance|dag_run|xcom|task)\b", plan):
-            found.append(plan)
-        if any(int(rows) * int(loops) > 3000 for rows, loops in re.findall(r"rows=(\d+) loops=(\d+)\)", plan)):
-            found.append(plan)
-        if any(int(rows) > 1000 for rows in re.findall(r"Rows Removed by (?:Filter|Index Recheck): (\d+)", plan)):
-            found.append(plan)
-    return found
 
 
 @pytest.mark.parametrize("slots", [-1, 128], ids=["unlimited", "gated"])

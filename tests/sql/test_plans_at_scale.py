@@ -7,7 +7,7 @@ import pytest
 from leoflow import engine
 from leoflow.db.pool import connect
 from tests.sql.dags import Connection, dag, new_worker, outcome, run_of, task, unlimited
-from tests.sql.test_plans import Plans, problems
+from tests.support.plans import Plans, problems
 from tests.support.postgres import Server
 
 pytestmark = pytest.mark.anyio
