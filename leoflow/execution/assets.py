@@ -27,7 +27,7 @@ async def consumed_events(store: Store, run_key: int, run_type: str) -> list[dic
     """Return the events that made a run, as the SDK's `AssetEventDagRunReference`; none unless assets started it."""
     if run_type != "asset_triggered":
         return []
-    rows = await store.rows(queries.load("execution").consumed_asset_events, {"run_key": run_key})
+    rows = await store.rows(queries.load("execution_assets").consumed_asset_events, {"run_key": run_key})
     return [
         {
             "asset": {"name": name, "uri": uri, "extra": asset_extra},
@@ -45,7 +45,7 @@ async def get_asset(store: Store, _attempt: AttemptContext, message: Message) ->
         FaultError: ASSET_NOT_FOUND.
     """
     wanted = {name: message.get(name) or None for name in ("name", "uri")}
-    row = await store.row(queries.load("execution").asset, wanted)
+    row = await store.row(queries.load("execution_assets").asset, wanted)
     if row is None:
         raise FaultError("ASSET_NOT_FOUND", {key: value for key, value in wanted.items() if value}, expected=True)
     return {"type": "AssetResult", **dict(zip(_ASSET, row, strict=True))}
@@ -57,20 +57,16 @@ async def get_asset_events(store: Store, _attempt: AttemptContext, message: Mess
     Raises:
         FaultError: neither is named.
     """
+    wanted = {name: message.get(name) or None for name in ("alias_name", "name", "uri")}
+    if not any(wanted.values()):
+        raise refused("name and uri cannot both be None", 400, reason="Missing parameter")
     window = {
         "after": message.get("after"),
         "before": message.get("before"),
         "ascending": message.get("ascending", True),
         "limit": message.get("limit"),
     }
-    if message.get("alias_name"):
-        query = queries.load("execution").asset_events_of_alias
-        rows = await store.rows(query, {**window, "alias_name": message["alias_name"]})
-    else:
-        named = {name: message.get(name) or None for name in ("name", "uri")}
-        if not any(named.values()):
-            raise refused("name and uri cannot both be None", 400, reason="Missing parameter")
-        rows = await store.rows(queries.load("execution").asset_events, {**window, **named})
+    rows = await store.rows(queries.load("execution_assets").asset_events, {**window, **wanted})
     return {"type": "AssetEventsResult", "asset_events": [_event(row) for row in rows]}
 
 
@@ -83,7 +79,8 @@ async def validate_inlets_and_outlets(store: Store, attempt: AttemptContext, _me
     """Return the assets among the task's inlets and outlets that are not active: the task then refuses to run."""
     claimed = attempt.claimed
     rows = await store.rows(
-        queries.load("execution").inactive_assets, {"version_key": claimed.version_key, "task_idx": claimed.task_idx}
+        queries.load("execution_assets").inactive_assets,
+        {"version_key": claimed.version_key, "task_idx": claimed.task_idx},
     )
     inactive = [{"name": name, "uri": uri, "type": "Asset"} for name, uri in rows]
     return {"type": "InactiveAssetsResult", "inactive_assets": inactive}

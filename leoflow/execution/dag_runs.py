@@ -47,7 +47,7 @@ async def get_dag_run(store: Store, _attempt: AttemptContext, message: Message) 
     Raises:
         FaultError: it does not exist.
     """
-    row = await store.row(queries.load("execution").dag_run, _run(message))
+    row = await store.row(queries.load("execution_runs").dag_run, _run(message))
     if row is None:
         raise _no_run(message)
     return {"type": "DagRunResult", **await dag_run_body(store, row)}
@@ -59,7 +59,7 @@ async def get_dag_run_state(store: Store, _attempt: AttemptContext, message: Mes
     Raises:
         FaultError: it does not exist.
     """
-    row = await store.row(queries.load("execution").dag_run_state, _run(message))
+    row = await store.row(queries.load("execution_runs").dag_run_state, _run(message))
     if row is None:
         raise _no_run(message)
     return {"type": "DagRunStateResult", "state": row[0]}
@@ -68,7 +68,7 @@ async def get_dag_run_state(store: Store, _attempt: AttemptContext, message: Mes
 async def get_previous_dag_run(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
     """Return the latest run before a logical date, or none."""
     row = await store.row(
-        queries.load("execution").dag_run_before,
+        queries.load("execution_runs").dag_run_before,
         {"dag_id": message["dag_id"], "logical_date": message["logical_date"], "state": message.get("state")},
     )
     return {"type": "PreviousDagRunResult", "dag_run": await dag_run_body(store, row) if row else None}
@@ -76,7 +76,9 @@ async def get_previous_dag_run(store: Store, _attempt: AttemptContext, message: 
 
 async def get_previous_successful(store: Store, attempt: AttemptContext, _message: Message) -> Reply:
     """Return interval and dates of the last successful run before the attempt's own; nulls when there is none."""
-    row = await store.row(queries.load("execution").previous_successful_dag_run, {"run_key": attempt.claimed.run_key})
+    row = await store.row(
+        queries.load("execution_runs").previous_successful_dag_run, {"run_key": attempt.claimed.run_key}
+    )
     names = ("data_interval_start", "data_interval_end", "start_date", "end_date")
     return {"type": "PrevSuccessfulDagRunResult", **(dict(zip(names, row, strict=True)) if row else {})}
 
@@ -84,7 +86,7 @@ async def get_previous_successful(store: Store, attempt: AttemptContext, _messag
 async def count_dag_runs(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
     """Return how many runs match."""
     parameters = {name: message.get(name) or None for name in ("logical_dates", "run_ids", "states")}
-    row = await store.row(queries.load("execution").dag_run_count, {"dag_id": message["dag_id"], **parameters})
+    row = await store.row(queries.load("execution_runs").dag_run_count, {"dag_id": message["dag_id"], **parameters})
     return {"type": "DRCount", "count": row[0] if row else 0}
 
 
@@ -124,7 +126,7 @@ async def clear_dag_run(store: Store, _attempt: AttemptContext, message: Message
     Raises:
         FaultError: no such run, or refused by the engine.
     """
-    if await store.row(queries.load("execution").dag_run_state, _run(message)) is None:
+    if await store.row(queries.load("execution_runs").dag_run_state, _run(message)) is None:
         raise not_found(f"Dag run with run_id: '{message['run_id']}' not found")
     try:
         async with store.pool.connection() as connection:
@@ -143,7 +145,7 @@ async def get_dag(store: Store, _attempt: AttemptContext, message: Message) -> R
     Raises:
         FaultError: it does not exist.
     """
-    row = await store.row(queries.load("execution").dag, {"dag_id": message["dag_id"]})
+    row = await store.row(queries.load("execution_runs").dag, {"dag_id": message["dag_id"]})
     if row is None:
         raise not_found(f"The Dag with ID: `{message['dag_id']}` was not found")
     is_paused, bundle_name, relative_fileloc, owners, tags, next_dagrun = row

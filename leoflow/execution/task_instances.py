@@ -55,7 +55,7 @@ async def skip_downstream(store: Store, attempt: AttemptContext, message: Messag
 async def count_task_instances(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
     """Return how many instances match Airflow's filters."""
     await _require_group(store, message)
-    query = queries.load("execution").task_instance_count
+    query = queries.load("execution_runs").task_instance_count
     row = await store.row(query, _criteria(message, message.get("states")))
     return {"type": "TICount", "count": row[0] if row else 0}
 
@@ -85,7 +85,7 @@ async def get_previous_instance(store: Store, _attempt: AttemptContext, message:
     """Return the latest instance of a task before a logical date, or none."""
     wanted = {name: message.get(name) for name in ("dag_id", "task_id", "logical_date", "state")}
     row = await store.row(
-        queries.load("execution").previous_task_instance, {**wanted, "map_index": message.get("map_index", -1)}
+        queries.load("execution_runs").previous_task_instance, {**wanted, "map_index": message.get("map_index", -1)}
     )
     if row is None:
         return {"type": "PreviousTIResult", "task_instance": None}
@@ -109,13 +109,13 @@ async def _require_group(store: Store, message: Message) -> None:
     """Raise FaultError for a task group that the DAG does not have, so that a sensor fails and does not wait for it."""
     if not (group_id := message.get("task_group_id")):
         return
-    query = queries.load("execution").task_group
+    query = queries.load("execution_runs").task_group
     if await store.row(query, {"dag_id": message["dag_id"], "task_group_id": group_id}) is None:
         raise not_found(f"Task group {group_id} not found in DAG {message['dag_id']}")
 
 
 async def _instances(store: Store, message: Message, states: list[str] | None = None) -> list[Any]:
-    return await store.rows(queries.load("execution").task_instances, _criteria(message, states))
+    return await store.rows(queries.load("execution_runs").task_instances, _criteria(message, states))
 
 
 def _criteria(message: Message, states: list[str] | None) -> dict[str, Any]:

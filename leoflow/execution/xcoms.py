@@ -76,13 +76,13 @@ async def find_xcom(store: Store, attempt: AttemptContext, message: Message) -> 
     if attempt.is_own(message) and key in attempt.held:
         return _result(key, values.decode(attempt.held[key].value))
     name = "xcom_including_prior_dates" if message.get("include_prior_dates") else "xcom"
-    row = await store.row(queries.load("execution")[name], _address(message))
+    row = await store.row(queries.load("execution_xcoms")[name], _address(message))
     return _result(key, values.decode(row[0])) if row else None
 
 
 async def count_xcoms(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
     """Return how many values a task pushed under a key: one, or one per map index."""
-    row = await store.row(queries.load("execution").xcom_count, _address(message))
+    row = await store.row(queries.load("execution_xcoms").xcom_count, _address(message))
     return {"type": "XComLengthResponse", "len": row[0] if row else 0}
 
 
@@ -94,7 +94,7 @@ async def get_item(store: Store, _attempt: AttemptContext, message: Message) -> 
     """
     offset = message["offset"]
     row = await store.row(
-        queries.load("execution").xcom_at_offset,
+        queries.load("execution_xcoms").xcom_at_offset,
         {**_address(message), "offset": offset if offset >= 0 else -1 - offset, "backwards": offset < 0},
     )
     if row is None:
@@ -113,7 +113,7 @@ async def get_slice(store: Store, _attempt: AttemptContext, message: Message) ->
 async def get_window(store: Store, _attempt: AttemptContext, message: Message) -> Reply:
     """Return values from an offset on, as many as fit into one answer but at least one if there is one."""
     rows = await store.rows(
-        queries.load("execution").xcom_window,
+        queries.load("execution_xcoms").xcom_window,
         {**_address(message), "offset": message["offset"], "bytes": _WINDOW_BYTES, "limit": _WINDOW_VALUES},
     )
     return {"type": "XComSequenceSliceResult", "root": [values.decode(row[0]) for row in rows]}
@@ -130,7 +130,7 @@ async def delete_xcom(store: Store, attempt: AttemptContext, message: Message) -
     attempt.held.pop(message["key"], None)
     claimed = attempt.claimed
     await store.rows(
-        queries.load("execution").delete_own_xcom,
+        queries.load("execution_xcoms").delete_own_xcom,
         {
             "run_key": claimed.run_key,
             "task_idx": claimed.task_idx,
@@ -153,7 +153,7 @@ async def prefetch(store: Store, attempt: AttemptContext, after: int = -1) -> Re
     if not attempt.claimed.has_reduce:
         return ReduceInputs()
     [row] = await store.rows(
-        queries.load("execution").reduce_inputs,
+        queries.load("execution_xcoms").reduce_inputs,
         {
             "version_key": attempt.claimed.version_key,
             "run_key": attempt.claimed.run_key,
@@ -190,7 +190,7 @@ def _encoded(store: Store, message: Message) -> XComValue:
 async def _values_of_task(store: Store, message: Message) -> list[bytes]:
     prior = message.get("include_prior_dates")
     name = "xcom_values_of_task_including_prior_dates" if prior else "xcom_values_of_task"
-    rows = await store.rows(queries.load("execution")[name], _address(message))
+    rows = await store.rows(queries.load("execution_xcoms")[name], _address(message))
     return [row[0] for row in rows]
 
 

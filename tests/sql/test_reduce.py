@@ -38,7 +38,9 @@ def fan_in(width: int, rule: str = "all_success") -> dict[str, object]:
 async def inputs(conn: Connection, reducer: ClaimedAttempt, max_bytes: int = 1 << 30) -> dict[str, Any]:
     """What a worker reads for a reducer in one query: upstream task ids, in order of declaration, and their values."""
     asked = {"version_key": reducer.version_key, "run_key": reducer.run_key, "task_idx": reducer.task_idx}
-    cursor = await conn.execute(queries.load("execution").reduce_inputs, {**asked, "after": -1, "max_bytes": max_bytes})
+    cursor = await conn.execute(
+        queries.load("execution_xcoms").reduce_inputs, {**asked, "after": -1, "max_bytes": max_bytes}
+    )
     task_ids, _, document, _, has_more = await cursor.fetchone() or ()
     assert not has_more
     return dict(zip(task_ids.split("\n"), json.loads(b"[%s]" % document), strict=True))
