@@ -19,28 +19,8 @@ select
         join leoflow_core.dag d using (dag_key)
         where s.asset_key = a.asset_key
     ), '[]') as scheduled_dags,
-    coalesce((
-        select
-            jsonb_agg(
-                jsonb_build_object(
-                    'dag_id', d.dag_id, 'task_id', t.task_id, 'created_at', t.created_at, 'updated_at', t.updated_at
-                ) order by d.dag_id, t.task_id
-            )
-        from leoflow_core.task_asset t
-        join leoflow_core.dag d using (dag_key)
-        where t.asset_key = a.asset_key and t.direction = 'outlet'
-    ), '[]') as producing_tasks,
-    coalesce((
-        select
-            jsonb_agg(
-                jsonb_build_object(
-                    'dag_id', d.dag_id, 'task_id', t.task_id, 'created_at', t.created_at, 'updated_at', t.updated_at
-                ) order by d.dag_id, t.task_id
-            )
-        from leoflow_core.task_asset t
-        join leoflow_core.dag d using (dag_key)
-        where t.asset_key = a.asset_key and t.direction = 'inlet'
-    ), '[]') as consuming_tasks,
+    leoflow_core.api_asset_tasks(a.asset_key, 'outlet') as producing_tasks,
+    leoflow_core.api_asset_tasks(a.asset_key, 'inlet') as consuming_tasks,
     coalesce((
         select
             jsonb_agg(

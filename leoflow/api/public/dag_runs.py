@@ -11,7 +11,7 @@ from pydantic import Field
 from leoflow.api.deps import Conn, Connection, Editor, Pool, State, User, Viewer
 from leoflow.api.encoding import NdjsonResponse
 from leoflow.api.filters import Where
-from leoflow.api.paging import MAXIMUM_PAGE_LIMIT, Cursor, Ordering, Page, Paged
+from leoflow.api.paging import MAXIMUM_PAGE_LIMIT, Ordering, Page, Paged
 from leoflow.api.public import audit, store
 from leoflow.api.public.criteria import Bounds, Wildcard, all_or
 from leoflow.api.public.dag_run_filters import RunFilters
@@ -74,16 +74,8 @@ async def get_dag_runs(
     if only := all_or(dag_id):
         await dag_or_404(conn, dag_id)
         where.equals("r.dag_id", only)
-    order = ORDER.parse(order_by)
-    if cursor is None:
-        found, total = await store.listing(conn, RELATION, where, order, page)
-        return {"dag_runs": found, "total_entries": total}
-    slice_ = await store.cursor_listing(conn, RELATION, where, order, Cursor.decode(cursor), page.limit)
-    return {
-        "dag_runs": slice_.rows,
-        "next_cursor": slice_.next_cursor,
-        "previous_cursor": slice_.previous_cursor,
-    }
+    found, others = await store.page_of(conn, RELATION, where, ORDER.parse(order_by), page, cursor)
+    return {"dag_runs": found, **others}
 
 
 @router.post("/list", response_model=DAGRunCollectionResponse)

@@ -84,3 +84,23 @@ async def cursor_listing(
         [*where.parameters, limit + 1],
     )
     return cursor_page(found, cursor, order, limit)
+
+
+async def page_of(
+    conn: Connection, relation: LiteralString, where: Where, order: Order, page: Page, cursor: str | None
+) -> tuple[list[Row], dict[str, Any]]:
+    """Read one page of a relation in the mode the client chose, and what Airflow's API says about the other pages.
+
+    Args:
+        conn: the database.
+        relation: what to read, with an alias.
+        where: its conditions.
+        order: its order.
+        page: size, and offset when there is no cursor.
+        cursor: None for pages by offset (total_entries); empty for the first page in cursor mode.
+    """
+    if cursor is None:
+        found, total = await listing(conn, relation, where, order, page)
+        return found, {"total_entries": total}
+    slice_ = await cursor_listing(conn, relation, where, order, Cursor.decode(cursor), page.limit)
+    return slice_.rows, {"next_cursor": slice_.next_cursor, "previous_cursor": slice_.previous_cursor}

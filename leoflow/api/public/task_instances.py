@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException, Query
 
 from leoflow.api.deps import Conn, Connection, Viewer
 from leoflow.api.filters import Where
-from leoflow.api.paging import MAXIMUM_PAGE_LIMIT, Cursor, Order, Ordering, Page, Paged, Term
+from leoflow.api.paging import MAXIMUM_PAGE_LIMIT, Order, Ordering, Page, Paged, Term
 from leoflow.api.public import store
 from leoflow.api.public.criteria import Bounds, Small, Wildcard, all_or
 from leoflow.api.public.lookup import dag_or_404, instance, run_key_or_404
@@ -77,16 +77,8 @@ async def get_task_instances(
     where = filters.where()
     more.apply(where)
     await _scope(conn, where, dag_id, dag_run_id)
-    order = ordering(order_by)
-    if cursor is None:
-        found, total = await store.listing(conn, RELATION, where, order, page)
-        return {"task_instances": found, "total_entries": total}
-    slice_ = await store.cursor_listing(conn, RELATION, where, order, Cursor.decode(cursor), page.limit)
-    return {
-        "task_instances": slice_.rows,
-        "next_cursor": slice_.next_cursor,
-        "previous_cursor": slice_.previous_cursor,
-    }
+    found, others = await store.page_of(conn, RELATION, where, ordering(order_by), page, cursor)
+    return {"task_instances": found, **others}
 
 
 @router.post("/list", response_model=TaskInstanceCollectionResponse)
