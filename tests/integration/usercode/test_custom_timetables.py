@@ -214,7 +214,8 @@ async def test_an_answer_for_an_older_version_is_not_stored(harness: Harness, us
 
         async def call(self, call: Call) -> CallAnswer:
             answer = await usercode.call(call)
-            await harness.register(LUNAR + body("moving", start="datetime(2026, 1, 1)"), "moving")
+            if call.place.dag_id == "moving":  # a slow machine asks for DAGs of earlier tests again
+                await harness.register(LUNAR + body("moving", start="datetime(2026, 1, 1)"), "moving")
             return answer
 
     await Clockwork(harness, Overtaken()).custom.work()
