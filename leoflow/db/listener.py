@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, sql
 from leoflow.db.pool import connect
 from leoflow.errors import UnreachableError
 
-_HEALTH_SECONDS = 20.0
+_HEALTH_SECONDS = 30.0
 _BACKLOG = 10_000
 
 log = structlog.get_logger(__name__)

@@ -44,10 +44,9 @@ from leoflow.engine.triggers import (
     claim_triggers,
     defer,
     fire_triggers,
-    lost_triggers,
     register_triggerer,
     retire_triggerer,
-    triggerer_heartbeat,
+    triggerer_beat,
 )
 from leoflow.engine.types import (
     AssetRuns,
@@ -66,7 +65,6 @@ from leoflow.engine.types import (
 from leoflow.engine.watchers import (
     claim_watchers,
     fail_watcher,
-    lost_watchers,
     record_watcher_event,
     release_watchers,
 )
@@ -110,8 +108,6 @@ __all__ = [
     "fire_triggers",
     "heartbeat",
     "lost_attempts",
-    "lost_triggers",
-    "lost_watchers",
     "maintain_partitions",
     "mark_tasks",
     "next_due",
@@ -135,7 +131,7 @@ __all__ = [
     "set_run_state",
     "skip_downstream",
     "start",
-    "triggerer_heartbeat",
+    "triggerer_beat",
     "wake_workers",
     "xcom_values",
 ]

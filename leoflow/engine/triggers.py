@@ -73,6 +73,19 @@ class Firing:
     xcoms: tuple[tuple[str, bytes], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Which of its triggers a living triggerer must stop.
+
+    Attributes:
+        lost: those of tasks that nothing waits for any more, or that others have.
+        lost_watchers: those of asset watchers; `release_watchers` says when they have stopped.
+    """
+
+    lost: list[int]
+    lost_watchers: list[int]
+
+
 async def defer(conn: Connection, deferrals: Sequence[tuple[AttemptRef, Deferral]]) -> None:
     """Write down what attempts wait for, ahead of the `finish` that makes them deferred."""
     await conn.execute(
@@ -98,10 +111,16 @@ async def register_triggerer(conn: Connection, *, hostname: str, pid: int, lease
     return key
 
 
-async def triggerer_heartbeat(conn: Connection, triggerer_key: int, lease: timedelta) -> bool:
-    """Renew a triggerer's lease. False: it is lost, and others may run its triggers."""
-    alive: bool = await rows.value(conn, "select leoflow_core.triggerer_heartbeat(%s, %s)", (triggerer_key, lease))
-    return alive
+async def triggerer_beat(
+    conn: Connection, triggerer_key: int, lease: timedelta, triggers: Sequence[int], watchers: Sequence[int]
+) -> Beat | None:
+    """Renew a triggerer's lease and say which triggers it runs. None: it is lost, and others may run them."""
+    alive, lost, lost_watchers = await rows.one(
+        conn,
+        "select alive, lost, lost_watchers from leoflow_core.triggerer_beat(%s, %s, %s, %s)",
+        (triggerer_key, lease, list(triggers), list(watchers)),
+    )
+    return Beat(lost, lost_watchers) if alive else None
 
 
 async def retire_triggerer(conn: Connection, triggerer_key: int) -> None:
@@ -123,12 +142,6 @@ async def claim_triggers(
         (triggerer_key, limit, queues),
     )
     return [ClaimedTrigger(row[0], row[1], row[2], ClaimedAttempt(*row[3:])) for row in found]
-
-
-async def lost_triggers(conn: Connection, triggerer_key: int, keys: Sequence[int]) -> list[int]:
-    """Which of these triggers a triggerer must stop, because nothing waits for them or others have them."""
-    found = await rows.all_rows(conn, "select leoflow_core.lost_triggers(%s, %s)", (triggerer_key, list(keys)))
-    return [row[0] for row in found]
 
 
 async def fire_triggers(conn: Connection, triggerer_key: int, firings: Sequence[Firing]) -> int:

@@ -26,12 +26,6 @@ async def claim_watchers(conn: Connection, triggerer_key: int, limit: int) -> li
     return [ClaimedTrigger(row[0], row[1], row[2], ClaimedAttempt(*row[3:]), is_watcher=True) for row in found]
 
 
-async def lost_watchers(conn: Connection, triggerer_key: int, keys: Sequence[int]) -> list[int]:
-    """Which of these triggers a triggerer must stop; then call `release_watchers`."""
-    found = await rows.all_rows(conn, "select leoflow_core.lost_watchers(%s, %s)", (triggerer_key, list(keys)))
-    return [row[0] for row in found]
-
-
 async def release_watchers(conn: Connection, triggerer_key: int, keys: Sequence[int]) -> None:
     """Say that triggers of watchers have stopped: others may run them."""
     await conn.execute("select leoflow_core.release_watchers(%s, %s)", (triggerer_key, list(keys)))

@@ -64,7 +64,7 @@ class PartitionedRuns(Service):
 
     name = "partitioned runs"
     channels = ("leoflow_partitions", "leoflow_assets", "leoflow_schedule")
-    poll_seconds = 5.0
+    poll_seconds = 15.0
 
     def __init__(self, pool: Pool, own: SchedulerSettings, settings: UserCodeSettings, usercode: UserCode) -> None:
         super().__init__()

@@ -47,7 +47,7 @@ class TimetableQuestions(Service):
 
     name = "timetable questions"
     channels = ("leoflow_timetables",)
-    poll_seconds = 5.0
+    poll_seconds = 10.0
 
     def __init__(self, pool: Pool, settings: UserCodeSettings, usercode: UserCode) -> None:
         super().__init__()

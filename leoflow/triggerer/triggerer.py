@@ -294,13 +294,14 @@ class Triggerer:
             before = time.monotonic()
             try:
                 async with self._claiming, self._pool.connection() as connection:
-                    alive = await engine.triggerer_heartbeat(connection, self._key, self._lease)
-                    if alive:
+                    watched = self._watched()
+                    awaited = list(self._waiting.keys() - set(watched))
+                    beat = await engine.triggerer_beat(connection, self._key, self._lease, awaited, watched)
+                    alive = beat is not None
+                    if beat is not None:
                         self._lease_until = before + self._settings.lease_seconds
-                        watched = self._watched()
-                        awaited = list(self._waiting.keys() - set(watched))
-                        self._let_go(await engine.lost_triggers(connection, self._key, awaited))
-                        self._stop_watchers(await engine.lost_watchers(connection, self._key, watched))
+                        self._let_go(beat.lost)
+                        self._stop_watchers(beat.lost_watchers)
             except _DATABASE_ERRORS as error:
                 log.warning("heartbeat failed", error=str(error))
                 alive = time.monotonic() < self._lease_until

@@ -21,7 +21,7 @@ comment on function leoflow_core.register_triggerer(text, int, interval, jsonb) 
 'Registers a triggerer with a lease and returns its key.';
 
 -- Renews a triggerer's lease. False: it ran out, so its triggers may already run elsewhere; it must stop them and
--- register again. Locks: its row. Callers: triggerer.
+-- register again. Locks: its row. Callers: triggerer_beat.
 create or replace function leoflow_core.triggerer_heartbeat(p_triggerer_key int, p_lease interval) returns boolean
 language plpgsql as $$
 begin
@@ -63,7 +63,7 @@ comment on function leoflow_core.retire_triggerer(int) is 'A triggerer says good
 -- Brings a triggerer's triggers in line with the p_keys it runs: drops those whose instances do not wait for them any
 -- more (cleared, marked, cancelled, timed out, deleted), frees those it does not know of (the answer to its claim was
 -- lost), and returns the keys it must stop: dropped ones, and ones others have. Never while it claims.
--- Locks: the rows dropped and freed. Callers: triggerer, with each heartbeat.
+-- Locks: the rows dropped and freed. Callers: triggerer_beat.
 create or replace function leoflow_core.lost_triggers(p_triggerer_key int, p_keys bigint[]) returns setof bigint
 language plpgsql set jit = off as $$
 begin
@@ -85,6 +85,24 @@ end
 $$;
 comment on function leoflow_core.lost_triggers(int, bigint[]) is
 'Brings a triggerer''s triggers in line with those it runs; returns which ones it must stop.';
+
+-- What a triggerer says now and then, in one round trip: that it lives, and which triggers of tasks and of watchers it
+-- runs. Answers whether it still has its lease, and if so which of them it must stop (lost_triggers, lost_watchers).
+-- Locks: theirs. Callers: triggerer.
+create or replace function leoflow_core.triggerer_beat(
+    p_triggerer_key int, p_lease interval, p_triggers bigint[], p_watchers bigint[],
+    out alive boolean, out lost bigint[], out lost_watchers bigint[]
+) language plpgsql as $$
+begin
+    alive := leoflow_core.triggerer_heartbeat(p_triggerer_key, p_lease);
+    if alive then
+        lost := array(select leoflow_core.lost_triggers(p_triggerer_key, p_triggers));
+        lost_watchers := array(select leoflow_core.lost_watchers(p_triggerer_key, p_watchers));
+    end if;
+end
+$$;
+comment on function leoflow_core.triggerer_beat(int, interval, bigint[], bigint[]) is
+'Renews a triggerer''s lease, and says which of its triggers it must stop.';
 
 -- Gives up every triggerer there is, so that what they left is run again at once and not when their leases end.
 -- Locks: their rows and triggers. Callers: Lite, which knows that they are dead.

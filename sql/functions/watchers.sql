@@ -133,7 +133,7 @@ comment on function leoflow_core.claim_watchers(int, int) is 'Gives a triggerer 
 -- Brings a triggerer's triggers of watchers in line with the p_keys it runs: frees those it does not know of, and returns
 -- those it must stop: not wanted any more, wanted with another version of their DAG, or held by others. What it still
 -- hears of them counts; it says release_watchers when they have stopped. Never while it claims.
--- Locks: the rows freed. Callers: triggerer, with each heartbeat.
+-- Locks: the rows freed. Callers: triggerer_beat.
 create or replace function leoflow_core.lost_watchers(p_triggerer_key int, p_keys bigint[]) returns setof bigint
 language plpgsql as $$
 begin

@@ -30,6 +30,13 @@ async def new_triggerer(conn: Connection, pid: int = 1, lease: timedelta = LEASE
     return await engine.register_triggerer(conn, hostname="test", pid=pid, lease=lease)
 
 
+async def lost(conn: Connection, triggerer: int, trigger: ClaimedTrigger) -> list[int]:
+    """What a triggerer that runs one trigger learns from its beat."""
+    beat = await engine.triggerer_beat(conn, triggerer, LEASE, [trigger.key], [])
+    assert beat is not None and beat.lost_watchers == []
+    return beat.lost
+
+
 async def defer(conn: Connection, worker: int, attempt: ClaimedAttempt, deferral: Deferral = WAIT) -> None:
     await engine.defer(conn, [(attempt.ref, deferral)])
     result = await engine.finish(conn, worker, [outcome(attempt, "deferred")])
@@ -161,7 +168,7 @@ async def test_a_timeout_resumes_in_order_to_fail(connection: Connection) -> Non
     assert await engine.promote_due(connection) == 1
     (again,) = await engine.claim(connection, worker, 10)
     assert (again.next_method, again.next_kwargs) == ("__fail__", {"error": "Trigger timeout"})
-    assert await engine.lost_triggers(connection, triggerer, [trigger.key]) == [trigger.key]
+    assert await lost(connection, triggerer, trigger) == [trigger.key]
     assert await engine.fire_triggers(connection, triggerer, [Firing(trigger.key, "event", 1)]) == 0
 
 
@@ -185,7 +192,7 @@ async def test_what_takes_the_instance_away_drops_its_trigger(connection: Connec
     else:
         await engine.delete_run(connection, "d", run.run_id)
     assert await engine.fire_triggers(connection, triggerer, [Firing(trigger.key, "event", 1)]) == 0
-    assert await engine.lost_triggers(connection, triggerer, [trigger.key]) == [trigger.key]
+    assert await lost(connection, triggerer, trigger) == [trigger.key]
     assert await scalar(connection, "select count(*) from leoflow_core.trigger") == 0
 
 
@@ -216,12 +223,11 @@ async def test_a_lost_triggerers_triggers_go_to_another_and_it_can_say_nothing_m
     assert await engine.claim_triggers(connection, second, 10) == []
     await expire_lease(connection, first)
     assert (await claimed(connection, second)).key == trigger.key
-    assert not await engine.triggerer_heartbeat(connection, first, LEASE)
+    assert await engine.triggerer_beat(connection, first, LEASE, [trigger.key], []) is None
     with pytest.raises(psycopg.Error) as refused:
         await engine.claim_triggers(connection, first, 10)
     assert refused.value.sqlstate == "LF410"
     assert await engine.fire_triggers(connection, first, [Firing(trigger.key, "event", "late")]) == 0
-    assert await engine.lost_triggers(connection, first, [trigger.key]) == [trigger.key]
     assert await engine.fire_triggers(connection, second, [Firing(trigger.key, "event", "right")]) == 1
     assert await engine.fire_triggers(connection, second, [Firing(trigger.key, "event", "twice")]) == 0
     (again,) = await engine.claim(connection, worker, 10)
@@ -232,7 +238,7 @@ async def test_a_triggerer_that_retires_or_comes_back_lets_go(connection: Connec
     await deferred(connection)
     first = await new_triggerer(connection, 1)
     trigger = await claimed(connection, first)
-    assert await engine.lost_triggers(connection, first, [trigger.key]) == []
+    assert await lost(connection, first, trigger) == []
     await engine.retire_triggerer(connection, first)
     second = await new_triggerer(connection, 2)
     assert (await claimed(connection, second)).key == trigger.key

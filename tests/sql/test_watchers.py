@@ -23,6 +23,11 @@ def watched(name: str, *watchers: tuple[str, int]) -> dict[str, Any]:
     return asset(name, watchers=described)
 
 
+async def lost_watchers(conn: Connection, triggerer: int, keys: list[int]) -> list[int]:
+    found: list[int] = await scalar(conn, "select array(select leoflow_core.lost_watchers(%s, %s))", triggerer, keys)
+    return found
+
+
 async def unpaused(conn: Connection, spec: dict[str, Any]) -> None:
     await engine.register_version(conn, spec)
     await engine.set_paused(conn, spec["dag_id"], False)
@@ -54,9 +59,9 @@ async def test_a_trigger_runs_while_an_unpaused_dag_is_scheduled_by_its_asset(co
     assert (trigger.classpath, trigger.kwargs, trigger.is_watcher) == ("a.B", {"x": 1}, True)
     assert (trigger.attempt.dag_id, trigger.attempt.run_id, trigger.attempt.map_index) == ("c", None, -1)
     assert await state(connection) == [("a", "w", "running")]
-    assert await engine.lost_watchers(connection, triggerer, [trigger.key]) == []
+    assert await lost_watchers(connection, triggerer, [trigger.key]) == []
     await engine.set_paused(connection, "c", True)
-    assert await engine.lost_watchers(connection, triggerer, [trigger.key]) == [trigger.key]
+    assert await lost_watchers(connection, triggerer, [trigger.key]) == [trigger.key]
     await engine.release_watchers(connection, triggerer, [trigger.key])
     assert await scalar(connection, "select count(*) from leoflow_core.watcher_trigger") == 0
 
@@ -85,7 +90,7 @@ async def test_one_dag_less_leaves_the_trigger_to_the_other(connection: Connecti
     triggerer = await new_triggerer(connection)
     [trigger] = await claimed(connection, triggerer)
     await engine.delete_dag(connection, "c")
-    assert await engine.lost_watchers(connection, triggerer, [trigger.key]) == [trigger.key]
+    assert await lost_watchers(connection, triggerer, [trigger.key]) == [trigger.key]
     await engine.release_watchers(connection, triggerer, [trigger.key])
     [again] = await claimed(connection, triggerer)
     assert (again.key, again.attempt.dag_id) == (trigger.key, "d")
@@ -110,7 +115,7 @@ async def test_a_new_version_takes_the_trigger_over_once_it_has_stopped(connecti
     changed = consumer("c", all_of(watched("a", ("w", 1))), description="changed")
     version = await engine.register_version(connection, changed)
     assert await claimed(connection, triggerer) == []
-    assert await engine.lost_watchers(connection, triggerer, [trigger.key]) == [trigger.key]
+    assert await lost_watchers(connection, triggerer, [trigger.key]) == [trigger.key]
     assert await engine.record_watcher_event(connection, trigger.key, uuid4(), "seen while stopping") == 1
     await engine.release_watchers(connection, triggerer, [trigger.key])
     [again] = await claimed(connection, triggerer)
@@ -124,7 +129,7 @@ async def test_changed_arguments_are_another_trigger(connection: Connection) -> 
     await engine.register_version(connection, consumer("c", all_of(watched("a", ("w", 2)))))
     [new] = await claimed(connection, triggerer)
     assert new.kwargs == {"x": 2}
-    assert await engine.lost_watchers(connection, triggerer, [old.key, new.key]) == [old.key]
+    assert await lost_watchers(connection, triggerer, [old.key, new.key]) == [old.key]
     assert await engine.record_watcher_event(connection, old.key, uuid4(), None) == 0
 
 
@@ -149,7 +154,7 @@ async def test_what_a_lost_triggerer_ran_is_free_for_others(connection: Connecti
     )
     await engine.claim_triggers(connection, other, 10)
     assert [one.key for one in await claimed(connection, other)] == [trigger.key]
-    assert await engine.lost_watchers(connection, lost, [trigger.key]) == [trigger.key]
+    assert await lost_watchers(connection, lost, [trigger.key]) == [trigger.key]
     with pytest.raises(psycopg.Error) as refused:
         await claimed(connection, lost)
     assert refused.value.sqlstate == "LF410"
@@ -159,7 +164,7 @@ async def test_a_claim_whose_answer_was_lost_is_free_after_the_next_heartbeat(co
     await unpaused(connection, consumer("c", all_of(watched("a", ("w", 1)))))
     triggerer = await new_triggerer(connection)
     [trigger] = await claimed(connection, triggerer)
-    assert await engine.lost_watchers(connection, triggerer, []) == []
+    assert await lost_watchers(connection, triggerer, []) == []
     assert [one.key for one in await claimed(connection, triggerer)] == [trigger.key]
 
 
