@@ -11,6 +11,7 @@ from leoflow.api.auth.tokens import TokenSigner, load_or_create_secret
 from leoflow.api.deps import ApiState
 from leoflow.api.execution import install as install_execution
 from leoflow.api.graph_cache import GraphCache
+from leoflow.api.json_bodies import JsonBodies
 from leoflow.api.limits import MEBIBYTE, BodyLimit
 from leoflow.api.metrics import ApiMetrics, MeasuredRequests
 from leoflow.api.own import router as own_router
@@ -40,6 +41,8 @@ def create_app(pool: Pool, settings: ApiSettings) -> FastAPI:
     install_execution(app, pool, settings)
     pages.install(app, state)
     # The last one added is the outermost.
+    # What tasks say is theirs: values are stored as they come.
+    app.add_middleware(JsonBodies, exceptions=("/execution/",))
     app.add_middleware(BodyLimit, exceptions={"/execution/xcoms/": settings.xcom_limit_bytes + MEBIBYTE})
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
     app.add_middleware(StaleCookie, signer=signer)

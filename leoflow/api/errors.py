@@ -14,6 +14,7 @@ from psycopg_pool import PoolTimeout
 
 from leoflow.errors import LeoflowError, UnreachableError
 
+_BEYOND_LIMITS = "54"  # the class of SQLSTATEs, to psycopg operational errors like a lost connection
 _SECRETIVE = ("/connections", "/variables", "/auth/")
 MASK = "***"
 
@@ -40,6 +41,8 @@ async def _database_error(request: Request, error: Exception) -> JSONResponse:
         return detail(int(state[2:]), error.diag.message_primary or "Refused by the engine")
     if isinstance(error, psycopg.DataError):
         return detail(400, f"A value cannot be stored: {_first_line(error)}")
+    if state.startswith(_BEYOND_LIMITS):
+        return detail(422, f"A value is too large or nested too deeply: {_first_line(error)}")
     if isinstance(error, psycopg.IntegrityError):
         return detail(409, _first_line(error))
     if isinstance(error, psycopg.OperationalError):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from leoflow.errors import ExitCode, LeoflowError
+from leoflow.storable import find_flaw
 
 LimitOption = Annotated[int, typer.Option(min=1, help="Rows at most.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -36,10 +37,12 @@ def read_object(text: str | None, option: str) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise usage(f"not JSON ({error})", option, """for example '{"name": "value"}'""") from None
     if not isinstance(found, dict):
         raise usage("not a JSON object", option, """for example '{"name": "value"}'""")
+    if flaw := find_flaw(found):
+        raise usage(str(flaw), option, "correct the value that is named")
     return found
 
 
@@ -57,7 +60,7 @@ def read_file(path: Path) -> Any:
         return json.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise usage(f"cannot be read ({error})", str(path), "name a readable JSON or YAML file") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise usage(f"not JSON ({error})", str(path), "correct the file") from None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leoflow.cli.output import Output
+from leoflow.storable import find_flaw
 
 if TYPE_CHECKING:
     from leoflow.lite.once import Instance, Result
@@ -170,10 +171,12 @@ def _conf(text: str | None) -> dict[str, Any] | None:
         return None
     try:
         conf = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"not valid JSON ({error})", param_hint="--conf") from error
     if not isinstance(conf, dict):
         raise typer.BadParameter("not a JSON object", param_hint="--conf")
+    if flaw := find_flaw(conf):
+        raise typer.BadParameter(str(flaw), param_hint="--conf")
     return conf
 
 

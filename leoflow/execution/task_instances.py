@@ -8,6 +8,7 @@ from leoflow.engine import Rendered
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import not_found, refused
 from leoflow.execution.values import without_nul
+from leoflow.storable import shown
 
 _DONE: Reply = {"type": "OKResponse", "ok": True}
 
@@ -33,7 +34,7 @@ def take_rendered(attempt: AttemptContext) -> Rendered | None:
     return Rendered(
         attempt.claimed.ref,
         without_nul(fields) if fields is not None else None,
-        label.replace("\x00", "\ufffd") if label is not None else None,
+        shown(label) if label is not None else None,
     )
 
 

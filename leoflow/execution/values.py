@@ -5,6 +5,8 @@ from typing import Any
 
 import orjson
 
+from leoflow.storable import MAX_DEPTH, shown
+
 
 class TooLargeError(ValueError):
     """A value is above the limit; the text says by how much."""
@@ -42,14 +44,16 @@ def decode(data: bytes | memoryview | None) -> Any:
         return json.loads(bytes(data))
 
 
-def without_nul(value: Any) -> Any:
-    """Return a JSON value Postgres can hold as jsonb: NUL characters and NaN replaced by what shows them."""
+def without_nul(value: Any, depth: int = 0) -> Any:
+    """Return a JSON value that can be kept as jsonb: NUL, half surrogate pairs, NaN and too deep parts replaced."""
+    if depth > MAX_DEPTH:
+        return "…"
     if isinstance(value, str):
-        return value.replace("\x00", "\ufffd")
+        return shown(value)
     if isinstance(value, dict):
-        return {without_nul(str(key)): without_nul(item) for key, item in value.items()}
+        return {shown(str(key)): without_nul(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [without_nul(item) for item in value]
+        return [without_nul(item, depth + 1) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return str(value)
     return value

@@ -1,4 +1,5 @@
-"""Pydantic models of leoflow.yaml and dag.json, and the canonical form. Imports nothing of Leoflow but errors."""
+"""Pydantic models of leoflow.yaml and dag.json, and the canonical form. Imports nothing of Leoflow but errors
+and the rules of what can be stored."""
 
 from leoflow.spec.dag_spec import DagSpec, TaskGroupSpec, TaskSpec, as_json, canonical_bytes, content_hash
 from leoflow.spec.leoflow_yaml import LeoflowYaml, TaskOverlay

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leoflow.errors import LeoflowError
+from leoflow.storable import find_flaw, is_too_deep
 
 
 def canonical_json(value: Any) -> bytes:
@@ -22,6 +23,8 @@ def canonical_json(value: Any) -> bytes:
         raise LeoflowError("not representable as JSON", where=_path_of_culprit(value), hint=str(error)) from error
     if "\\u0000" in text and (path := _path_of_nul(value)):
         raise LeoflowError("text holds a NUL character", where=path, hint="Postgres cannot store it; remove it.")
+    if is_too_deep(value) and (flaw := find_flaw(value)):
+        raise LeoflowError(flaw.rule, where=f"$.{flaw.path}", hint="keep deep data in a file and read it in the task")
     return encoded
 
 

@@ -11,7 +11,9 @@ from leoflow.api.public import audit, store
 from leoflow.api.public.criteria import Small
 from leoflow.db import queries
 from leoflow.engine.definitions import register_version
+from leoflow.errors import LeoflowError
 from leoflow.spec import DagSpec, as_json, content_hash
+from leoflow.timetables import timetable_of
 
 SQL = queries.load("api_own")
 router = APIRouter()
@@ -43,6 +45,7 @@ async def register_dag_version(dag_id: str, spec: DagSpec, response: Response, c
             f"content_hash is `{spec.content_hash}`, but this content has `{expected}`. "
             "Send the file as `leoflow compile` wrote it.",
         )
+    _check_schedule(spec)
     async with conn.transaction():
         version = await register_version(conn, as_json(spec), content_hash=expected)
         extra = {"version_number": version.version_number, "content_hash": expected, "is_new": version.is_new}
@@ -51,6 +54,18 @@ async def register_dag_version(dag_id: str, spec: DagSpec, response: Response, c
     if not version.is_new:
         response.status_code = 200
     return {**extra, "dag_id": dag_id, "id": version_id}
+
+
+def _check_schedule(spec: DagSpec) -> None:
+    """Refuse what the scheduler could only log; a timetable of the project's own was checked when it was compiled."""
+    schedule = spec.schedule or {}
+    timetable = schedule.get("timetable") if schedule.get("type") == "asset_or_time" else schedule
+    if spec.schedule is None or (isinstance(timetable, dict) and timetable.get("type") == "custom"):
+        return
+    try:
+        timetable_of(schedule)
+    except (LeoflowError, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise HTTPException(422, f"schedule: {error}") from error
 
 
 @router.get("/dags/{dag_id}/versions/{version_number}")

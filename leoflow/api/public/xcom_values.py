@@ -4,14 +4,22 @@ import json
 import math
 from typing import Any
 
+from leoflow.storable import is_too_deep, shown
+
 _CLASS, _VERSION, _DATA = "__classname__", "__version__", "__data__"
 _RESERVED = frozenset({_CLASS, _VERSION, _DATA, "__id__", "__cache__"})
 _COLLECTIONS = ("builtins.tuple", "builtins.set", "builtins.frozenset")
 
 
 def load(value: bytes | memoryview | None) -> Any:
-    """Parse stored JSON; numbers JSON does not have become texts."""
-    return None if value is None else _finite(json.loads(bytes(value)))
+    """Parse stored JSON. Numbers JSON does not have become texts, and so does a value no answer can carry as JSON."""
+    if value is None:
+        return None
+    try:
+        found = json.loads(bytes(value))
+    except (RecursionError, ValueError):
+        return shown(bytes(value).decode(errors="replace"))
+    return shown(bytes(value).decode(errors="replace")) if is_too_deep(found) else _showable(found)
 
 
 def dump(value: Any) -> bytes:
@@ -51,11 +59,13 @@ def _inside(data: Any) -> str:
     return "" if data is None else str(data)
 
 
-def _finite(value: Any) -> Any:
+def _showable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, str):
+        return shown(value)
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [_showable(item) for item in value]
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {shown(key): _showable(item) for key, item in value.items()}
     return value

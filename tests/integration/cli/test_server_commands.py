@@ -227,6 +227,21 @@ async def test_a_compiled_dag_is_pushed(shell: Shell, stage: Stage, tmp_path: Pa
     assert (await shell.json("push", str(file)))[0]["result"] == "unchanged"
     file.write_text("{}")
     await shell.error("push", str(file), code=2)
+    file.write_text('{"dag_id": "etl", "tasks": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    assert "not JSON (" in (await shell.error("push", str(file), code=2))[0]
+    file.write_text('{"dag_id": "etl", "description": "a\\u0000b"}')
+    assert "body.description: a NUL character" in (await shell.error("push", str(file), code=1))[0]
+    with file.open("w") as big:
+        big.write('{"dag_id": "etl", "description": "')
+        big.writelines("x" * 1_000_000 for _ in range(105))
+        big.write('"}')
+    assert "larger than 32 MiB" in (await shell.error("push", str(file), code=1))[0]
+
+
+async def test_a_conf_that_cannot_be_kept_is_a_usage_error(shell: Shell, stage: Stage) -> None:
+    for conf in ('{"a": NaN}', '{"a": "\\ud800"}', '{"a": %s}' % ("[" * 300 + "]" * 300), "[" * 100_000, "[1]", "{"):
+        error, hint = await shell.error("runs", "trigger", "etl", "--conf", conf, code=2)
+        assert "--conf" in error and hint.startswith("hint: ")
 
 
 @pytest.fixture

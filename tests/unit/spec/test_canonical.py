@@ -69,6 +69,7 @@ def test_order_of_keys_does_not_matter(value: dict[str, int]) -> None:
         ({"a": {"b": object()}}, "$.a.b"),
         ({"a": "nul \0 inside"}, "$.a"),
         ({"a": "\ud800"}, "$.a"),
+        ({"a": json.loads("[" * 300 + "]" * 300)}, "$.a.0.0"),
     ],
 )
 def test_what_postgres_cannot_keep_is_refused_by_place(value: object, place: str) -> None:
