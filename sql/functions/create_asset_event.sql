@@ -16,6 +16,11 @@ begin
     if jsonb_typeof(extra) <> 'object' then
         perform leoflow_core.reject('LF422', 'extra must be a JSON object', 'for example {"rows": 42}');
     end if;
+    if leoflow_core.is_too_deep(extra) or length(partition_key) > 250 then
+        perform leoflow_core.reject('LF422',
+            'extra is nested more than 200 levels deep, or partition_key has more than 250 characters',
+            'keep the data in a file or table and name it in extra');
+    end if;
     select a.asset_key into v_asset from leoflow_core.asset as a
     where (name is null or a.name = name) and (uri is null or a.uri = uri)
         and (a.is_active or (name is not null and uri is not null));

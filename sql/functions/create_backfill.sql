@@ -27,6 +27,7 @@ declare
     v_backfill bigint;
     v_again record;
 begin
+    perform leoflow_core.validate_run(p_conf);
     v_dag_key := leoflow_core.check_backfill(
         p_dag_id, p_from, p_to, p_reprocess, p_backwards, p_max_active_runs, coalesce(cardinality(p_logical_dates), 0)
     );

@@ -1,6 +1,6 @@
 -- Creates one scheduled run for each of a batch of DAGs. The arrays are parallel; a run of a partition has neither run id
 -- nor interval. A run that is refused (taken, invalid) costs none of the others. Returns the refused ones: position
--- (from 1), SQLSTATE of class LF, message.
+-- (from 1), SQLSTATE, message.
 -- Plain runs are made together, the others (of partitions, with callbacks, without tasks, maps over nothing, what is
 -- refused) one by one.
 -- Locks: as create_run; the caller holds the DAGs' rows. Callers: scheduler.
@@ -21,7 +21,8 @@ begin
                 p_partition_key => p_partition_keys[i], p_partition_date => p_partition_dates[i]
             );
         exception when others then
-            if sqlstate not like 'LF%' then
+            -- what its version says cannot be kept: that is its own matter, and not the others'
+            if sqlstate !~ '^(LF|22|23|54)' then
                 raise;
             end if;
             item := i;

@@ -44,6 +44,9 @@ begin
     if p_conf is not null and jsonb_typeof(p_conf) <> 'object' then
         perform leoflow_core.reject('LF422', 'conf must be a JSON object', 'for example {"name": "value"}');
     end if;
+    perform leoflow_core.validate_run(
+        p_conf, p_partition_key, p_logical_date, p_data_interval_start, p_data_interval_end, p_run_after, p_partition_date
+    );
     if not (p_run_type = any(enum_range(null::leoflow.dag_run_type)::text[])) then
         perform leoflow_core.reject('LF422', format('unknown run type: %s', p_run_type),
             format('one of %s', array_to_string(enum_range(null::leoflow.dag_run_type), ', ')));

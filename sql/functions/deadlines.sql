@@ -6,7 +6,7 @@
 create or replace function leoflow_core.open_deadlines(p_run_key bigint) returns void language plpgsql as $$
 begin
     insert into leoflow_core.deadline (run_key, alert_idx, reference, deadline_time)
-    select d.run_key, d.alert_idx, d.reference, d.at + make_interval(secs => d.seconds)
+    select d.run_key, d.alert_idx, d.reference, d.at + make_interval(secs => greatest(least(d.seconds, 3e9), -3e9))
     from (
         select
             r.run_key, a.position::int - 1 as alert_idx, x.reference, coalesce((a.alert ->> 'interval_seconds')::float8, 0) as seconds,

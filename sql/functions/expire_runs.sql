@@ -11,7 +11,7 @@ begin
         from leoflow_core.dag as d
         join leoflow_core.dag_run as r on r.dag_key = d.dag_key and r.state = 'running'
         where d.dagrun_timeout_seconds is not null
-            and r.start_date < clock_timestamp() - make_interval(secs => d.dagrun_timeout_seconds)
+            and extract(epoch from clock_timestamp() - r.start_date) > d.dagrun_timeout_seconds -- of any size, so no date
         order by r.run_key limit p_limit
     loop
         perform leoflow_core.request_timeout_callback(v_run.run_key);

@@ -61,7 +61,10 @@ begin
         coalesce((t.spec ->> 'retry_exponential_backoff')::float8, 0), (t.spec ->> 'max_retry_delay_seconds')::float8,
         (t.spec ->> 'execution_timeout_seconds')::float8, queues.queue_key, pools.pool_key,
         coalesce((t.spec ->> 'pool_slots')::int, 1),
-        coalesce((t.spec ->> 'effective_priority')::numeric, (t.spec ->> 'priority_weight')::numeric, 1)::int,
+        -- as in Airflow, weights beyond 32 bits are the largest there are
+        greatest(least(
+            coalesce((t.spec ->> 'effective_priority')::numeric, (t.spec ->> 'priority_weight')::numeric, 1), 2147483647
+        ), -2147483647)::int,
         coalesce((t.spec ->> 'depends_on_past')::boolean, false),
         coalesce((t.spec ->> 'wait_for_downstream')::boolean, false),
         (t.spec ->> 'max_active_tis_per_dag')::int, (t.spec ->> 'max_active_tis_per_dagrun')::int,
@@ -94,6 +97,7 @@ begin
     from jsonb_array_elements(coalesce(p_spec -> 'task_groups', '[]')) as g(spec)
     where g.spec ->> 'group_id' is not null;
     perform leoflow_core.register_mapping(p_version_key);
+    perform leoflow_core.validate_map_order(p_version_key);
 
     -- is_leaf: Airflow's effective leaf (models/dagrun.py): a teardown downstream does not count.
     with flags as materialized (

@@ -29,7 +29,7 @@ begin
     written as (
         update leoflow_core.task_instance as t set
             state = case when d.seconds > 0 then 'up_for_retry' else 'scheduled' end::leoflow.task_instance_state,
-            due_at = case when d.seconds > 0 then t.end_date + make_interval(secs => d.seconds) end,
+            due_at = case when d.seconds > 0 then t.end_date + make_interval(secs => least(d.seconds, 3e9)) end,
             scheduled_at = case when d.seconds > 0 then t.scheduled_at else clock_timestamp() end,
             ready_key = case when d.seconds > 0 or t.is_gated then null else -t.priority end,
             gate_key = case when d.seconds > 0 or not t.is_gated then null else -t.priority end,

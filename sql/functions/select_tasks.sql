@@ -4,6 +4,7 @@
 -- range (p_start, p_end inclusive).
 -- p_on_schedule (marking, Airflow's get_run_ids): past and future reach only runs of the schedule, none if the DAG runs
 -- once or by assets; without a schedule all runs with logical dates.
+-- Raises LF404, LF422.
 -- Locks: none. Callers: clear_tasks, mark_tasks.
 create or replace function leoflow_core.select_tasks(
     p_dag_id text,
@@ -28,6 +29,13 @@ declare
     v_tasks int[];
     v_indexes int[];
 begin
+    if jsonb_typeof(p_tasks) <> 'array' or p_tasks @? 'strict $[*] ? (@.type() != "string" && !(
+        @.type() == "array" && @.size() == 2 && @[0].type() == "string" && @[1].type() == "number"
+        && @[1].floor() == @[1] && @[1] >= -1 && @[1] < 2147483648
+    ))' then
+        perform leoflow_core.reject('LF422', 'p_tasks must be a JSON array of task ids or [task id, map index] pairs',
+            'for example ["extract", ["load", 3]]');
+    end if;
     select d.dag_key, d.current_version_key, coalesce(d.schedule ->> 'type', 'none')
     into v_dag_key, v_current, v_schedule from leoflow_core.dag as d
     where d.dag_id = p_dag_id;

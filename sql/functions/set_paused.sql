@@ -8,6 +8,9 @@ declare
     v_dag_key int;
     v_was_paused boolean;
 begin
+    if p_is_paused is null then
+        perform leoflow_core.reject('LF422', 'p_is_paused must be true or false', 'true stops new work, false lets it go on');
+    end if;
     select d.dag_key, d.is_paused into v_dag_key, v_was_paused from leoflow_core.dag as d
     where d.dag_id = p_dag_id for no key update;
     if not found then

@@ -1,5 +1,5 @@
 -- Refuses a dag.json the engine cannot run, with LF422 and a remedy. Whatever needs the edges' order (cycles) is
--- checked by register_version.
+-- checked by register_tasks.
 -- Locks: none. Callers: register_version.
 create or replace function leoflow_core.validate_spec(p_spec jsonb) returns void language plpgsql as $$
 declare
@@ -14,6 +14,30 @@ begin
         perform leoflow_core.reject('LF422',
             format('the spec is larger than %s bytes', leoflow_core.setting('max_spec_bytes')),
             'keep large literals out of task arguments: read them inside the task');
+    end if;
+    if leoflow_core.is_too_deep(p_spec) then
+        perform leoflow_core.reject('LF422', 'the spec is nested more than 200 levels deep',
+            'keep deep values out of params and task arguments: read them inside the task');
+    end if;
+    select f.name into v_text
+    from (
+        values ('max_active_runs', true, 0::numeric, 2147483647::numeric), ('max_active_tasks', true, 1, 2147483647),
+        ('max_consecutive_failed_dag_runs', true, 0, 2147483647), ('dagrun_timeout_seconds', false, 0, 86400000000000)
+    ) as f(name, is_whole, lowest, highest)
+    where case
+        when jsonb_typeof(p_spec -> f.name) = 'number' then
+            not ((p_spec ->> f.name)::numeric between f.lowest and f.highest)
+            or (f.is_whole and (p_spec ->> f.name)::numeric % 1 <> 0)
+        else jsonb_typeof(p_spec -> f.name) <> 'null' end;
+    if found then
+        perform leoflow_core.reject('LF422', format('%s of the DAG is out of range: %s', v_text, left(p_spec ->> v_text, 60)),
+            'max_active_tasks is at least 1, the other limits and dagrun_timeout are not negative');
+    end if;
+    select f.name into v_text from (values ('start_date'), ('end_date')) as f(name)
+    where p_spec ->> f.name is not null and not leoflow_core.is_moment(p_spec ->> f.name);
+    if found then
+        perform leoflow_core.reject('LF422', format('%s of the DAG is no moment: %s', v_text, left(p_spec ->> v_text, 60)),
+            'an ISO 8601 date and time of the years 1 to 9999, for example 2026-01-31T06:00:00+00:00');
     end if;
     v_text := p_spec ->> 'dag_id';
     if coalesce(v_text, '') = '' or length(v_text) > 250 then
@@ -50,24 +74,8 @@ begin
         perform leoflow_core.reject('LF422', format('unknown trigger rule: %s', v_text),
             format('one of %s', array_to_string(enum_range(null::leoflow.trigger_rule), ', ')));
     end if;
-    select m.id into v_text
-    from (
-        select t.spec ->> 'task_id' as id, t.spec -> 'mapping' as mapping from jsonb_array_elements(v_tasks) as t(spec)
-        union all
-        select g.spec ->> 'group_id', g.spec -> 'mapping'
-        from jsonb_array_elements(coalesce(p_spec -> 'task_groups', '[]')) as g(spec)
-    ) as m
-    where jsonb_typeof(m.mapping) = 'object' and jsonb_typeof(m.mapping -> 'inputs') is distinct from 'array' limit 1;
-    if found then
-        perform leoflow_core.reject('LF422', format('the mapping of %s names no inputs', v_text), 'compile the project again');
-    end if;
-    select t.spec ->> 'task_id' into v_text from jsonb_array_elements(v_tasks) as t(spec)
-    where coalesce((t.spec ->> 'pool_slots')::int, 1) < 1 or coalesce((t.spec ->> 'retries')::int, 0) < 0
-        or coalesce((t.spec ->> 'retry_delay_seconds')::float8, 0) < 0 limit 1;
-    if found then
-        perform leoflow_core.reject('LF422', format('pool_slots, retries or retry_delay out of range in task %s', v_text),
-            'pool_slots is at least 1; retries and retry_delay are not negative');
-    end if;
+    perform leoflow_core.validate_tasks(v_tasks);
+    perform leoflow_core.validate_groups(p_spec);
 end
 $$;
 comment on function leoflow_core.validate_spec(jsonb) is 'Refuses a dag.json the engine cannot run.';

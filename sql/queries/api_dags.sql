@@ -6,7 +6,7 @@ select 1 from leoflow_core.dag where dag_id = %(dag_id)s;
 select
     a.*,
     d.catchup,
-    case when d.dagrun_timeout_seconds is not null then make_interval(secs => d.dagrun_timeout_seconds) end
+    case when d.dagrun_timeout_seconds is not null then make_interval(secs => least(d.dagrun_timeout_seconds, 86399999999999)) end
         as dag_run_timeout,
     leoflow_core.asset_expression(d.schedule -> 'expression') as asset_expression,
     d.doc_md,
