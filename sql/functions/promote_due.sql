@@ -46,7 +46,7 @@ create or replace function leoflow_core.next_due() returns timestamptz language 
         (select min(t.due_at) from leoflow_core.task_instance as t where t.due_at is not null),
         (
             select min(r.run_after) from leoflow_core.dag_run as r
-            where r.state = 'queued' and r.backfill_key is null and r.run_after > clock_timestamp()
+            where r.state = 'queued' and r.run_after > clock_timestamp()
         )
     )
 $$;

@@ -91,7 +91,7 @@ begin
         ))::int;
         v_more := array(
             select r.run_key from leoflow_core.dag_run as r
-            where r.backfill_key = v_backfill.backfill_key and r.state = 'queued'
+            where r.backfill_key = v_backfill.backfill_key and r.state = 'queued' and r.run_after <= clock_timestamp()
             order by r.backfill_ordinal limit greatest(v_room, 0)
         );
         v_runs := v_runs || v_more;

@@ -199,3 +199,23 @@ async def test_only_intervals_that_are_over_are_made(client: httpx.AsyncClient, 
     found = await dates(client, from_date=(today - timedelta(days=2)).isoformat(), to_date="2999-01-01")
     assert 1 <= len(found) <= 2
     assert all(datetime.fromisoformat(one + ":00+00:00") + timedelta(days=1) < today for one in found)
+
+
+async def test_partitions_to_come_are_made_and_wait_for_their_time(client: httpx.AsyncClient, stage: Stage) -> None:
+    """As in Airflow 3.2.2 (models/backfill.py, _get_info_list): whatever has a partition key counts."""
+    schedule = {"type": "cron_partition", "expression": "0 0 1 1 *", "timezone": "UTC", "run_offset": 0}
+    await stage.register(
+        spec("parts", [task("a")], schedule={**schedule, "key_format": "%Y", "run_immediately": False})
+    )
+    year = datetime.now(UTC).year
+    body = {"dag_id": "parts", "from_date": f"{year}-01-01", "to_date": f"{year + 2}-01-01"}
+    planned = (await client.post("/backfills/dry_run", json={**BODY, **body})).json()["backfills"]
+    assert [each["partition_key"] for each in planned] == [str(year), str(year + 1), str(year + 2)]
+    backfill = await made(client, **body)
+    assert await stage.work() == 1
+    assert [run["state"] for run in await runs_of(client, backfill)] == ["success", "queued", "queued"]
+    assert (await client.get(f"/backfills/{backfill['id']}")).json()["completed_at"] is None
+    assert await stage.one("select leoflow_core.next_due()") == datetime(year + 1, 1, 1, tzinfo=UTC)
+    await stage.one("update leoflow_core.dag_run set run_after = clock_timestamp() where state = 'queued'")
+    assert await stage.work() == 2
+    assert (await client.get(f"/backfills/{backfill['id']}")).json()["completed_at"] is not None
