@@ -33,6 +33,7 @@ class Outcome:
         deferral: what a deferred attempt waits for.
         outlets: what a successful attempt says of its outlets.
         is_silent: nothing was reported: the attempt's process ended before.
+        is_refused: stands for an outcome that the database could not take.
     """
 
     state: str
@@ -44,6 +45,7 @@ class Outcome:
     deferral: Deferral | None = None
     outlets: Outlets | None = None
     is_silent: bool = False
+    is_refused: bool = False
 
     @property
     def sets_a_timer(self) -> bool:
@@ -131,6 +133,7 @@ def _arguments(what: str, given: Any) -> dict[str, Any]:
         raise ValueError(f"{what} are a {type(given).__name__}, not a mapping")
     try:
         text = json.dumps(given, allow_nan=False)
+        json.dumps(given, ensure_ascii=False).encode()  # refuses half surrogate pairs
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{what} are not JSON ({error})") from error
     if len(text) > _LARGEST_ARGUMENTS:

@@ -1,6 +1,7 @@
 """Tells the engine how attempts ended, in natural batches: what ends while one report is under way goes next."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from uuid import UUID
@@ -102,8 +103,11 @@ class Finisher:
         try:
             result = await self._call(batch)
         except Exception as error:
-            if is_transient(error) or len(batch) == 1:
+            if is_transient(error) or (len(batch) == 1 and not _replace(batch[0], error)):
                 log.error("outcomes not recorded", attempts=len(batch), error=str(error))
+                for report in batch:  # or they would stay running for as long as this worker lives
+                    with contextlib.suppress(psycopg.Error, PoolTimeout):
+                        await self.give_back(report.session, "its outcome could not be recorded")
                 _resolve(batch, {report.session.attempt.claimed.attempt_id for report in batch})
                 return
             # One of them is what the database cannot take; find it.
@@ -159,6 +163,15 @@ class Finisher:
                 return await engine.finish(connection, self._worker_key(), finished, handoff=self._free_slots())
 
         return await retry_transient(call, attempts=30)
+
+
+def _replace(report: _Report, error: Exception) -> bool:
+    """Report a failure in place of what the database will never take, or the attempt would run for ever. Once."""
+    if report.outcome.is_refused:
+        return False
+    report.session.lines.note(f"How the task ended cannot be recorded, so it counts as failed: {error}")
+    report.outcome = Outcome("failed", is_retryable=report.outcome.is_retryable, is_refused=True)
+    return True
 
 
 def _for_engine(report: _Report) -> EngineOutcome:

@@ -18,6 +18,10 @@ declare
 begin
     perform set_config('synchronous_commit', 'off', true);
     perform leoflow_core.require_triggerer(p_triggerer_key);
+    -- as in reap: the clock went back
+    update leoflow_core.process as p set
+        lease_until = clock_timestamp() + (p.lease_until - p.heartbeat_at), heartbeat_at = clock_timestamp()
+    where p.kind = 'triggerer' and p.ended_at is null and p.heartbeat_at > clock_timestamp() + interval '1 second';
     select array_agg(p.process_key) into v_lost from (
         select p.process_key from leoflow_core.process as p
         where p.kind = 'triggerer' and p.ended_at is null and p.lease_until <= clock_timestamp()

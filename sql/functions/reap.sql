@@ -11,6 +11,10 @@ declare
     v_workers int[];
     v_lost leoflow_core.instance_ref[];
 begin
+    -- heartbeats of the future: the database's clock went back, and a lease is good for its length from now, not longer
+    update leoflow_core.worker as w set
+        lease_until = clock_timestamp() + (w.lease_until - w.heartbeat_at), heartbeat_at = clock_timestamp()
+    where w.reaped_at is null and w.heartbeat_at > clock_timestamp() + interval '1 second';
     select array_agg(w.worker_key) into v_workers from (
         select w.worker_key from leoflow_core.worker as w
         where w.reaped_at is null and w.lease_until <= clock_timestamp()

@@ -91,11 +91,58 @@ INVARIANTS: dict[str, LiteralString] = {
         where t.trigger_rule = 'all_done' and t.state in ('running', 'scheduled') and not leoflow_core.is_final(u.state)
             and not exists (select from leoflow_core.audit_log as a where a.event = 'clear')
     """,
-    "every instance that waits for something outside has a time or a lease": """
-        select t.run_key, t.task_idx, t.state from leoflow_core.task_instance as t
+    "without a state: the last of its upstreams decides it, or its run when it starts": """
+        select t.run_key, t.task_idx, t.map_index from leoflow_core.task_instance as t
+        join leoflow_core.dag_run as r on r.run_key = t.run_key
+        where t.state is null and r.state <> 'queued' and not exists (
+            select from leoflow_core.task_edge as e
+            join leoflow_core.task_instance as u on u.run_key = t.run_key and u.task_idx = e.upstream_idx
+            where e.version_key = t.version_key and e.downstream_idx = t.task_idx and not leoflow_core.is_final(u.state)
+        )
+    """,
+    "scheduled: a claim takes it, now or once its DAG is unpaused": """
+        select t.run_key, t.task_idx, t.map_index, r.state from leoflow_core.task_instance as t
+        join leoflow_core.dag_run as r on r.run_key = t.run_key
+        join leoflow_core.dag as d on d.dag_key = r.dag_key
+        where t.state = 'scheduled'
+            and (r.state <> 'running' or (num_nonnulls(t.ready_key, t.gate_key) = 0 and not d.is_paused))
+    """,
+    "queued: reap places it again when it is not started in time": """
+        select t.run_key, t.task_idx, t.map_index from leoflow_core.task_instance as t
+        where t.state = 'queued' and t.due_at is null
+    """,
+    "queued, running, restarting: its worker's lease ends, and reap has not been there yet": """
+        select t.run_key, t.task_idx, t.map_index, t.state from leoflow_core.task_instance as t
         left join leoflow_core.worker as w on w.worker_key = t.worker_key
-        where (t.state in ('up_for_retry', 'up_for_reschedule') and t.due_at is null)
-            or (t.state in ('running', 'restarting') and w.lease_until is null)
+        where t.state in ('queued', 'running', 'restarting') and (w.lease_until is null or w.reaped_at is not null)
+    """,
+    "up_for_retry, up_for_reschedule: promote_due, when it is due": """
+        select t.run_key, t.task_idx, t.map_index, t.state from leoflow_core.task_instance as t
+        where t.state in ('up_for_retry', 'up_for_reschedule') and t.due_at is null
+    """,
+    "deferred, or waiting for a person: a trigger that is free, or that a triggerer holds under a lease": """
+        select t.run_key, t.task_idx, t.map_index, g.trigger_key, g.triggerer_key from leoflow_core.task_instance as t
+        left join leoflow_core.trigger as g
+            on g.run_key = t.run_key and g.task_idx = t.task_idx and g.map_index = t.map_index
+            and g.attempt_id = t.attempt_id and g.is_armed
+        left join leoflow_core.process as p
+            on p.process_key = g.triggerer_key and p.ended_at is null and p.lease_until is not null
+        where t.state = 'deferred' and (
+            g.trigger_key is null or (g.triggerer_key is not null and p.process_key is null)
+            or (g.timeout_seconds is not null and t.due_at is null)
+        )
+    """,
+    "a queued run: start_runs, which looks at its DAG and its backfill": """
+        select r.run_key, r.state from leoflow_core.dag_run as r
+        left join leoflow_core.dag as d on d.dag_key = r.dag_key
+        left join leoflow_core.backfill as b on b.backfill_key = r.backfill_key
+        where r.state = 'queued'
+            and (d.dag_key is null or (r.backfill_key is not null and b.dag_key is distinct from r.dag_key))
+    """,
+    "a requested callback: pump_outbox makes a job of every kind there is": """
+        select o.outbox_key, o.kind from leoflow_core.outbox as o
+        where o.run_key is null
+            or o.kind not in ('dag_success', 'dag_failure', 'task_failure', 'task_retry', 'deadline')
     """,
     "a running run has an instance that moves": """
         select r.run_key from leoflow_core.dag_run as r
