@@ -68,7 +68,12 @@ class Server:
                 admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
     def migrated_template(self) -> str:
-        """The name of a database with this check-out's schema, made once per text of the SQL."""
+        """The name of a database with this check-out's schema, made once per text of the SQL.
+
+        `LEOFLOW_TEST_TEMPLATE` names another one, for `tools/mutate_sql.py`.
+        """
+        if given := os.environ.get("LEOFLOW_TEST_TEMPLATE"):
+            return given
         name = f"leoflow_template_{_sql_digest()}"
         with self._admin() as admin:
             admin.execute("select pg_advisory_lock(%s)", (_TEMPLATE_LOCK,))
