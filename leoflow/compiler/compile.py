@@ -16,7 +16,7 @@ from leoflow.compiler.overlay import apply_overlay, check_task_ids, choose_dags
 from leoflow.compiler.project import Project
 from leoflow.compiler.snapshot import snapshot
 from leoflow.errors import LeoflowError
-from leoflow.spec.canonical import sha256
+from leoflow.spec.canonical import check_depth, sha256
 from leoflow.spec.dag_spec import DagSpec, canonical_bytes
 
 MAX_DAG_FILE_BYTES = 10 << 20
@@ -174,6 +174,7 @@ def _finish(
     values.pop("source_path", None)
     values |= {"source": source, "image": options.image, "dag_version": options.dag_version}
     try:
+        check_depth(values)
         spec = DagSpec.model_validate(values).with_content_hash()
         size = len(canonical_bytes(spec))
     except ValidationError as error:

@@ -23,9 +23,14 @@ def canonical_json(value: Any) -> bytes:
         raise LeoflowError("not representable as JSON", where=_path_of_culprit(value), hint=str(error)) from error
     if "\\u0000" in text and (path := _path_of_nul(value)):
         raise LeoflowError("text holds a NUL character", where=path, hint="Postgres cannot store it; remove it.")
-    if is_too_deep(value) and (flaw := find_flaw(value)):
-        raise LeoflowError(flaw.rule, where=f"$.{flaw.path}", hint="keep deep data in a file and read it in the task")
+    check_depth(value)
     return encoded
+
+
+def check_depth(value: Any) -> None:
+    """Raise a LeoflowError that names the place of what is nested too deeply."""
+    if is_too_deep(value) and (flaw := find_flaw(value)):
+        raise LeoflowError(flaw.rule, where=f"$.{flaw.path}", hint="Keep deep data in a file and read it in the task.")
 
 
 def sha256(data: bytes) -> str:

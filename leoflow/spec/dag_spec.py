@@ -14,6 +14,10 @@ ID_PATTERN = r"^[\w.-]+$"
 
 Identifier = Annotated[str, Field(pattern=ID_PATTERN, min_length=1, max_length=250)]
 Json = dict[str, Any]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Seconds = Annotated[float, Field(ge=0, le=86_400_000_000_000)]
+"""At most what a timedelta holds."""
 
 TriggerRule = Literal[
     "all_success",
@@ -101,22 +105,22 @@ class TaskSpec(SpecModel):
     kind: TaskKind
     depends_on: list[str]
     trigger_rule: TriggerRule = "all_success"
-    retries: Annotated[int, Field(ge=0)] = 0
-    retry_delay_seconds: Annotated[float, Field(ge=0)] = 300.0
-    retry_exponential_backoff: Annotated[float, Field(ge=0)] = 0.0
+    retries: Annotated[int, Field(ge=0, le=10**9)] = 0
+    retry_delay_seconds: Seconds = 300.0
+    retry_exponential_backoff: Annotated[float, Field(ge=0, le=10**9)] = 0.0
     max_retry_delay_seconds: float | None = None
-    execution_timeout_seconds: float | None = None
-    pool: str = "default_pool"
-    pool_slots: Annotated[int, Field(ge=1)] = 1
+    execution_timeout_seconds: Seconds | None = None
+    pool: Name = "default_pool"
+    pool_slots: Annotated[int, Field(ge=1, le=10**9)] = 1
     priority_weight: int = 1
     weight_rule: str = "downstream"
     effective_priority: int = 1
-    queue: str = "default"
+    queue: Name = "default"
     owner: str = "airflow"
     depends_on_past: bool = False
     wait_for_downstream: bool = False
-    max_active_tis_per_dag: int | None = None
-    max_active_tis_per_dagrun: int | None = None
+    max_active_tis_per_dag: Count | None = None
+    max_active_tis_per_dagrun: Count | None = None
     is_setup: bool = False
     is_teardown: bool = False
     on_failure_fail_dagrun: bool = False
@@ -175,10 +179,10 @@ class DagSpec(SpecModel):
     start_date: str | None = None
     end_date: str | None = None
     catchup: bool = False
-    max_active_runs: Annotated[int, Field(ge=0)] = 16
-    max_active_tasks: Annotated[int, Field(ge=0)] = 16
-    max_consecutive_failed_dag_runs: Annotated[int, Field(ge=0)] = 0
-    dagrun_timeout_seconds: float | None = None
+    max_active_runs: Count = 16
+    max_active_tasks: Annotated[int, Field(ge=1, lt=2**31)] = 16
+    max_consecutive_failed_dag_runs: Count = 0
+    dagrun_timeout_seconds: Seconds | None = None
     fail_fast: bool = False
     is_paused_upon_creation: bool | None = None
     render_template_as_native_obj: bool = False

@@ -53,6 +53,20 @@ HEADER_LINES = 2
         (OK_DAG + "    @task\n    def b(x): ...\n    b()\n", 7, "exception", "x"),
         (OK_DAG + "    @task(trigger_rule='sometimes')\n    def b(): ...\n    b()\n", 7, "exception", "sometimes"),
         (OK_DAG + "    @task(retries=-1)\n    def b(): ...\n    b()\n", 7, "invalid-value", "retries"),
+        (OK_DAG + "    @task(retries=2**40)\n    def b(): ...\n    b()\n", 7, "invalid-value", "retries"),
+        (
+            OK_DAG + "    @task(max_active_tis_per_dag=-1)\n    def b(): ...\n    b()\n",
+            7,
+            "invalid-value",
+            "tis_per_dag",
+        ),
+        (
+            OK_DAG
+            + "    d = []\n    for _ in range(300): d = [d]\n    @task(params={'p': d})\n    def b(): ...\n    b()\n",
+            9,
+            "not-json",
+            "nested more than 200 levels deep",
+        ),
         (OK_DAG + "    @task(pool_slots=0)\n    def b(): ...\n    b()\n", 7, "exception", "slots"),
         (OK_DAG + "    a.override(task_id='no space')()\n", 5, "exception", "no space"),
         (OK_DAG + "    a.expand(x=1)\n", 5, "exception", "expand"),

@@ -159,19 +159,21 @@ async def test_conf_as_deep_and_large_as_is_allowed_comes_back_everywhere(
 
 
 SPECS = [
-    ({"retries": 2**31}, "retries is out of range in task extract"),
-    ({"retries": 10**30}, "retries is out of range in task extract"),
-    ({"retry_delay_seconds": 1e300}, "retry_delay_seconds is out of range in task extract"),
-    ({"pool_slots": -1}, "pool_slots"),
-    ({"pool": ""}, "pool of task extract"),
-    ({"max_active_tis_per_dag": -1}, "max_active_tis_per_dag is out of range in task extract"),
+    ({"retries": 2**31}, "'tasks', 0, 'retries'"),
+    ({"retries": 10**30}, "'tasks', 0, 'retries'"),
+    ({"retry_delay_seconds": 1e300}, "'tasks', 0, 'retry_delay_seconds'"),
+    ({"pool_slots": -1}, "'tasks', 0, 'pool_slots'"),
+    ({"pool": ""}, "'tasks', 0, 'pool'"),
+    ({"max_active_tis_per_dag": -1}, "'tasks', 0, 'max_active_tis_per_dag'"),
+    ({"xcom_input": {"rows": ["ghost"]}}, "xcom_input of task extract names an unknown task: ghost"),
     ({"mapping": {"kind": "expand", "inputs": [{"type": "xcom", "task_id": "ghost"}]}}, "an unknown task: ghost"),
     ({"depends_on": ["load"]}, "cycle"),
     ({"task_id": "quo'te"}, "task_id"),
 ]
 DAGS = [
-    ({"max_active_runs": 2**40}, "max_active_runs of the DAG is out of range"),
-    ({"dagrun_timeout_seconds": -1.0}, "dagrun_timeout_seconds of the DAG is out of range"),
+    ({"max_active_runs": 2**40}, "'max_active_runs'"),
+    ({"max_active_tasks": 0}, "'max_active_tasks'"),
+    ({"dagrun_timeout_seconds": -1.0}, "'dagrun_timeout_seconds'"),
     ({"start_date": "yesterday"}, "start_date of the DAG is no moment"),
     ({"schedule": {"type": "cron", "expression": "x", "timezone": "UTC"}}, "schedule"),
     ({"schedule": {"type": "cron", "expression": "* * * * *", "timezone": "Mars/X"}}, "schedule"),
