@@ -53,10 +53,7 @@ begin
             and d.decision is not null and not (d.expands and d.decision = 'scheduled')
         returning
             t.state,
-            row(
-                t.run_key, t.version_key, t.task_idx, t.map_index, t.state, t.queue_key, t.pool_key, t.pool_slots,
-                t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, false
-            )::leoflow_core.settled as settled
+            leoflow_core.as_settled(t) as settled
     )
     select
         count(*) filter (where u.state = 'scheduled'),
@@ -107,10 +104,7 @@ begin
             state = 'skipped', start_date = clock_timestamp(), end_date = clock_timestamp()
         from chosen as c
         where t.run_key = p_run_key and t.task_idx = c.task_idx and t.state is null
-        returning row(
-            t.run_key, t.version_key, t.task_idx, t.map_index, t.state, t.queue_key, t.pool_key, t.pool_slots,
-            t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, false
-        )::leoflow_core.settled as settled
+        returning leoflow_core.as_settled(t) as settled
     )
     select array_agg(w.settled) into v_settled from written as w;
     return v_settled;

@@ -44,10 +44,7 @@ begin
             start_date = coalesce(t.start_date, clock_timestamp()), end_date = clock_timestamp()
         from locked as l
         where t.run_key = l.run_key and t.task_idx = l.task_idx and t.map_index = l.map_index
-        returning row(
-            t.run_key, t.version_key, t.task_idx, t.map_index, t.state, t.queue_key, t.pool_key, t.pool_slots,
-            t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, false
-        )::leoflow_core.settled as settled
+        returning leoflow_core.as_settled(t) as settled
     )
     select array_agg(w.settled) into v_settled from written as w;
     return v_settled;

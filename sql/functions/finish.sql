@@ -80,10 +80,7 @@ begin
         returning
             i.ord, t.state as next_state, t.queue_key, t.is_gated,
             (t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref as ref,
-            row(
-                t.run_key, t.version_key, t.task_idx, t.map_index, t.state, t.queue_key, t.pool_key, t.pool_slots,
-                t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, t.is_gated
-            )::leoflow_core.settled as settled
+            leoflow_core.as_settled(t, t.is_gated) as settled
     )
     select
         array_agg(w.ord::int),

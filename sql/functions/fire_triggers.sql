@@ -68,10 +68,7 @@ begin
         where t.run_key = e.run_key and t.task_idx = e.task_idx and t.map_index = e.map_index
         returning
             t.state, (t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref as ref,
-            row(
-                t.run_key, t.version_key, t.task_idx, t.map_index, t.state, t.queue_key, t.pool_key, t.pool_slots,
-                t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, false
-            )::leoflow_core.settled as settled
+            leoflow_core.as_settled(t) as settled
     )
     select array_agg(w.settled), array_agg(w.ref) filter (where w.state = 'failed') into v_settled, v_failed
     from written as w;

@@ -190,10 +190,7 @@ begin
             where t.run_key = d.run_key and t.task_idx = d.task_idx and t.map_index = d.map_index
             returning
                 t.run_key, t.task_idx, t.map_index, d.decision, d.is_handed, d.is_expanding,
-                row(
-                    t.run_key, t.version_key, t.task_idx, t.map_index, d.decision, t.queue_key, t.pool_key,
-                    t.pool_slots, t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, false
-                )::leoflow_core.settled as settled
+                leoflow_core.as_settled(t) as settled
         )
         select
             array_agg(w.settled) filter (where w.decision <> 'scheduled'),

@@ -39,10 +39,7 @@ begin
         where t.run_key = p_run_key and k.version_key = t.version_key and k.task_idx = t.task_idx
             and k.task_id = n.task_id and (n.map_index is null or n.map_index = t.map_index)
             and (t.state is null or t.state in ('scheduled', 'up_for_retry', 'up_for_reschedule'))
-        returning row(
-            t.run_key, t.version_key, t.task_idx, t.map_index, t.state, t.queue_key, t.pool_key, t.pool_slots,
-            t.is_leaf, t.is_counted, t.feeds_slots, t.has_downstream, false
-        )::leoflow_core.settled as settled
+        returning leoflow_core.as_settled(t) as settled
     )
     select array_agg(w.settled) into v_settled from written as w;
     if v_settled is not null then
