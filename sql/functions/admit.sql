@@ -22,42 +22,37 @@ declare
     v_at int;
     v_gate int;
     v_run bigint;
+    v_next record;
     v_room bigint;
     v_may_run boolean;
     v_taken record;
     v_claimed leoflow_core.instance_ref[] := '{}';
 begin
     perform pg_advisory_xact_lock(leoflow_core.lock_class('admit'), 0);
-    -- where something waits, and how far the walk has come there
+    -- where something waits, and the best of it
     select
-        array_agg(p.pool_key), array_agg(q.queue_key), array_agg(leoflow_core.free_slots(p.pool_key)),
-        array_agg(-2147483648), array_agg(0::bigint)
+        array_agg(w.pool_key), array_agg(w.queue_key), array_agg(leoflow_core.free_slots(w.pool_key)),
+        array_agg(head.gate_key), array_agg(head.run_key)
     into v_pools, v_queues, v_free, v_gates, v_runs
-    from leoflow_core.pool as p
-    cross join unnest(p_queue_keys) as q(queue_key)
-    where exists (
-        select from leoflow_core.task_instance as t
-        where t.queue_key = q.queue_key and t.pool_key = p.pool_key and t.gate_key is not null
-            and t.run_key >= p_watermark
-    );
+    from (
+        select distinct b.pool_key, b.queue_key from leoflow_core.priority_band as b
+        where b.queue_key = any(p_queue_keys)
+    ) as w
+    cross join lateral leoflow_core.next_gate(w.pool_key, w.queue_key, p_watermark) as head
+    where head.gate_key is not null;
     update leoflow_core.pool as p set is_overdrawn = false
     from unnest(v_pools, v_free) as f(pool_key, free)
     where p.pool_key = f.pool_key and p.is_overdrawn and f.free >= 0;
     while cardinality(v_claimed) < p_limit loop
-        select p.at, head.gate_key, head.run_key into v_at, v_gate, v_run
-        from unnest(v_pools, v_queues, v_free, v_gates, v_runs)
-            with ordinality as p(pool_key, queue_key, free, gate, run, at)
-        cross join lateral (
-            select t.gate_key, t.run_key from leoflow_core.task_instance as t
-            where t.queue_key = p.queue_key and t.pool_key = p.pool_key and t.gate_key is not null
-                and t.run_key >= p_watermark and t.gate_key <= v_until and (t.gate_key, t.run_key) > (p.gate, p.run)
-            order by t.gate_key, t.run_key, t.task_idx, t.map_index limit 1
-        ) as head
-        where p.free > 0
-        order by head.gate_key, head.run_key limit 1;
+        select p.at, p.gate, p.run into v_at, v_gate, v_run
+        from unnest(v_free, v_gates, v_runs) with ordinality as p(free, gate, run, at)
+        where p.free > 0 and p.gate <= v_until
+        order by p.gate, p.run limit 1;
         exit when not found;
-        v_gates[v_at] := v_gate;
-        v_runs[v_at] := v_run;
+        select n.gate_key, n.run_key into v_next
+        from leoflow_core.next_gate(v_pools[v_at], v_queues[v_at], p_watermark, v_gate, v_run) as n;
+        v_gates[v_at] := v_next.gate_key;
+        v_runs[v_at] := v_next.run_key;
         select
             not d.is_paused and r.state = 'running',
             case when not r.is_gated then 2147483647 else v.max_active_tasks - (
@@ -97,8 +92,47 @@ end
 $$;
 comment on function leoflow_core.admit(int, int, int[], boolean, bigint, int) is 'Claims instances that wait for a limit.';
 
--- How many slots of a pool are free: less than none where it got fewer than are in use. Exact only under the admission
--- lock. Locks: none. Callers: admit, pool_changed.
+-- The group of instances (a gate_key and a run) that follows another one in a pool and queue, in the order in which admit
+-- walks them; null: none. Like claim it looks into each band of priorities from the low watermark on.
+-- Locks: none. Callers: admit.
+create or replace function leoflow_core.next_gate(
+    p_pool_key int, p_queue_key int, p_watermark bigint, p_gate_key int default -2147483648, p_run_key bigint default 0,
+    out gate_key int, out run_key bigint
+) language plpgsql stable
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+begin
+    select t.gate_key, t.run_key into gate_key, run_key
+    from leoflow_core.task_instance as t
+    where t.queue_key = p_queue_key and t.pool_key = p_pool_key and t.gate_key = p_gate_key
+        and t.run_key > greatest(p_run_key, p_watermark - 1)
+    order by t.run_key, t.task_idx, t.map_index limit 1;
+    if found then
+        return;
+    end if;
+    select head.gate_key, head.run_key into gate_key, run_key
+    from (
+        select b.first_key, b.last_key from leoflow_core.priority_band as b
+        where b.queue_key = p_queue_key and b.pool_key = p_pool_key and b.last_key > p_gate_key
+        order by b.first_key
+    ) as b
+    cross join lateral (
+        select t.gate_key, t.run_key from leoflow_core.task_instance as t
+        where t.queue_key = p_queue_key and t.pool_key = p_pool_key
+            and t.gate_key > p_gate_key and t.gate_key between b.first_key and b.last_key
+            and t.run_key >= p_watermark
+        order by t.gate_key, t.run_key, t.task_idx, t.map_index limit 1
+    ) as head
+    limit 1;
+end
+$$;
+comment on function leoflow_core.next_gate(int, int, bigint, int, bigint) is
+'The group of instances that follows another one in a pool and queue.';
+
+-- How many slots of a pool are free: less than none where it got fewer than are in use. Tokens belong to unfinished runs,
+-- none of which is below the low watermark. Exact only under the admission lock. Locks: none. Callers: admit, pool_changed.
 create or replace function leoflow_core.free_slots(p_pool_key int) returns bigint language plpgsql stable
 set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
@@ -106,7 +140,8 @@ as $$
 begin
     return (
         select case when p.slots < 0 then 2147483647 else p.slots - (
-            select coalesce(sum(g.pool_slots), 0) from leoflow_core.gate_token as g where g.pool_key = p.pool_key
+            select coalesce(sum(g.pool_slots), 0) from leoflow_core.gate_token as g
+            where g.pool_key = p.pool_key and g.run_key >= (select w.run_key from leoflow_core.low_watermark as w)
         ) - leoflow_core.deferred_slots(p.pool_key) end
         from leoflow_core.pool as p where p.pool_key = p_pool_key
     );
@@ -190,7 +225,7 @@ begin
             due_at = case when not p_start then v_now + v_patience end,
             is_resumed = false
         from fitting as f
-        where t.run_key = f.run_key and t.task_idx = f.task_idx and t.map_index = f.map_index
+        where leoflow_core.by_key(t.run_key, f.run_key) and t.task_idx = f.task_idx and t.map_index = f.map_index
         returning t.run_key, t.task_idx, t.map_index, t.pool_slots, t.try_number, t.reschedules
     )
     select

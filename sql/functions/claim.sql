@@ -5,6 +5,8 @@
 -- A claim need not be durable (decision 0001): it turns synchronous_commit off, so call it in its own transaction and
 -- never together with finish.
 -- Raises LF410 when the worker has no lease.
+-- It looks into each band of priorities from the low watermark on, so that the dead entries of ended runs are passed over
+-- and not walked (decision 0006); bands come in order because they are joined by nested loops.
 -- Locks: admission (advisory, only when something waits for a limit), then instances with SKIP LOCKED.
 -- Callers: worker.
 create or replace function leoflow_core.claim(
@@ -21,6 +23,7 @@ declare
     v_watermark bigint;
     v_claimed leoflow_core.instance_ref[] := '{}';
     v_batch leoflow_core.instance_ref[];
+    v_wanted int;
     v_found int;
     v_best int;
     v_gated boolean;
@@ -40,39 +43,56 @@ begin
         perform leoflow_core.start_runs();
     end if;
     select w.run_key into v_watermark from leoflow_core.low_watermark as w;
-    select array_agg(q.queue_key order by head.ready_key nulls last, q.queue_key), min(head.ready_key)
-    into v_queues, v_best
-    from leoflow_core.queue as q
-    left join lateral (
-        select t.ready_key from leoflow_core.task_instance as t
-        where t.queue_key = q.queue_key and t.ready_key is not null and t.run_key >= v_watermark
-        order by t.ready_key, t.run_key, t.task_idx, t.map_index limit 1
-    ) as head on true
-    where p_queues is null or q.name = any(p_queues);
-
-    v_gated := exists (
-        select from leoflow_core.task_instance as t where t.gate_key is not null and t.queue_key = any(v_queues)
+    v_queues := array(
+        select q.queue_key from leoflow_core.queue as q where p_queues is null or q.name = any(p_queues)
+        order by q.queue_key
     );
+    v_gated := exists (
+        select from leoflow_core.priority_band as b
+        cross join lateral (
+            select from leoflow_core.task_instance as t
+            where t.queue_key = b.queue_key and t.pool_key = b.pool_key
+                and t.gate_key between b.first_key and b.last_key and t.run_key >= v_watermark
+            limit 1
+        ) as head
+        where b.queue_key = any(v_queues)
+    );
+    if v_gated or cardinality(v_queues) > 1 then
+        select array_agg(q.queue_key order by q.best, q.queue_key) filter (where v_gated or q.best is not null), min(q.best)
+        into v_queues, v_best
+        from (
+            select q.queue_key, leoflow_core.best_ready_key(q.queue_key, v_watermark) as best
+            from unnest(v_queues) as q(queue_key)
+            offset 0 -- asked once per queue
+        ) as q;
+    end if;
     if v_gated then
         v_claimed := leoflow_core.admit(p_worker_key, p_limit, v_queues, p_start, v_watermark, v_best);
     end if;
     foreach v_queue in array coalesce(v_queues, '{}') loop
         while cardinality(v_claimed) < p_limit loop
+            v_wanted := p_limit - cardinality(v_claimed);
             with candidate as materialized (
-                select t.run_key, t.task_idx, t.map_index, t.pool_key
-                from leoflow_core.task_instance as t
-                where t.queue_key = v_queue and t.ready_key is not null and t.run_key >= v_watermark
-                order by t.ready_key, t.run_key, t.task_idx, t.map_index
-                limit p_limit - cardinality(v_claimed)
-                for update skip locked
+                select t.*
+                from leoflow_core.ready_bands(v_queue) as b
+                cross join lateral (
+                    select t.run_key, t.task_idx, t.map_index, t.pool_key
+                    from leoflow_core.task_instance as t
+                    where t.queue_key = v_queue and t.ready_key between b.first_key and b.last_key
+                        and t.run_key >= v_watermark
+                    order by t.ready_key, t.run_key, t.task_idx, t.map_index
+                    limit v_wanted
+                    for update skip locked
+                ) as t
+                limit v_wanted
             ),
             checked as materialized (
                 -- a pool that got a limit while the run was being created
                 select c.*, p.slots >= 0 as is_limited, not d.is_paused and r.state = 'running' and p.slots < 0 as may_run
                 from candidate as c
                 join leoflow_core.pool as p on p.pool_key = c.pool_key
-                join leoflow_core.dag_run as r on r.run_key = c.run_key
-                join leoflow_core.dag as d on d.dag_key = r.dag_key
+                join leoflow_core.dag_run as r on leoflow_core.by_key(r.run_key, c.run_key)
+                join leoflow_core.dag as d on leoflow_core.by_key(d.dag_key, r.dag_key)
             ),
             taken as (
                 update leoflow_core.task_instance as t set
@@ -92,7 +112,7 @@ begin
                     due_at = case when c.may_run and not p_start then v_now + v_patience end,
                     is_resumed = t.is_resumed and not c.may_run
                 from checked as c
-                where t.run_key = c.run_key and t.task_idx = c.task_idx and t.map_index = c.map_index
+                where leoflow_core.by_key(t.run_key, c.run_key) and t.task_idx = c.task_idx and t.map_index = c.map_index
                 returning t.run_key, t.task_idx, t.map_index, t.priority, t.try_number, t.reschedules, c.may_run
             )
             select
@@ -105,13 +125,13 @@ begin
             into v_found, v_batch, v_stale, v_aside
             from taken as t;
             v_claimed := v_claimed || coalesce(v_batch, '{}');
-            exit when v_found = 0;
             if v_aside is not null then
                 perform leoflow_core.recheck_held(v_aside);
             end if;
             if v_stale is not null then
                 perform leoflow_core.clear_attempt_output(v_stale);
             end if;
+            exit when v_found < v_wanted and v_aside is null;
         end loop;
     end loop;
     if v_gated and v_best is not null and cardinality(v_claimed) < p_limit then

@@ -14,7 +14,7 @@ declare
 begin
     with agg as materialized (
         select
-            f.run_key, e.downstream_idx as task_idx, leoflow_core.slot_of(f.task_idx, f.map_index) as slot,
+            f.run_key, e.downstream_idx as task_idx, -1 as map_index, leoflow_core.slot_of(f.task_idx, f.map_index) as slot,
             count(*)::int as n,
             count(*) filter (where f.state = 'success')::int as n_success,
             count(*) filter (where f.state = 'failed')::int as n_failed,
@@ -36,7 +36,7 @@ begin
             up_skipped = j.up_skipped + a.n_skipped,
             up_removed = j.up_removed + a.n_removed
         from agg as a
-        where j.run_key = a.run_key and j.task_idx = a.task_idx and j.map_index = -1 and j.slot = a.slot
+        where leoflow_core.by_key(j.run_key, a.run_key) and j.task_idx = a.task_idx and j.map_index = a.map_index and j.slot = a.slot
         returning
             j.run_key, j.task_idx, j.map_index,
             j.waiting <= 0
@@ -52,9 +52,9 @@ begin
     if v_touched is not null then
         perform from unnest(v_touched) as s
         join leoflow_core.task_instance as t
-            on t.run_key = s.run_key and t.task_idx = s.task_idx
+            on leoflow_core.by_key(t.run_key, s.run_key) and t.task_idx = s.task_idx
         where t.state is null
-        order by t.run_key, t.task_idx, t.map_index
+        order by s.run_key, s.task_idx, t.map_index
         for update of t;
     end if;
     return v_touched;

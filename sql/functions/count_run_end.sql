@@ -13,10 +13,10 @@ declare
 begin
     with agg as materialized (
         select
-            f.run_key, leoflow_core.slot_of(f.task_idx, f.map_index) as slot, count(*)::int as n,
+            f.run_key, -1 as task_idx, -1 as map_index, leoflow_core.slot_of(f.task_idx, f.map_index) as slot, count(*)::int as n,
             count(*) filter (where f.is_leaf and f.state in ('failed', 'upstream_failed'))::int as n_failed
         from unnest(p_settled) as f
-        join leoflow_core.dag_run as r on r.run_key = f.run_key and r.open_slots > 0
+        join leoflow_core.dag_run as r on leoflow_core.by_key(r.run_key, f.run_key) and r.open_slots > 0
         where f.is_counted
         group by f.run_key, leoflow_core.slot_of(f.task_idx, f.map_index)
         order by f.run_key, leoflow_core.slot_of(f.task_idx, f.map_index) -- the order of locks
@@ -24,7 +24,8 @@ begin
     counted as (
         update leoflow_core.join_counter as j set waiting = j.waiting - a.n, up_failed = j.up_failed + a.n_failed
         from agg as a
-        where j.run_key = a.run_key and j.task_idx = -1 and j.map_index = -1 and j.slot = a.slot
+        where leoflow_core.by_key(j.run_key, a.run_key) and j.task_idx = a.task_idx
+            and j.map_index = a.map_index and j.slot = a.slot
         returning j.run_key, j.waiting
     )
     select array_agg(c.run_key) filter (where c.waiting <= 0) into v_closed from counted as c;
@@ -42,7 +43,7 @@ begin
         update leoflow_core.dag_run as r set
             remaining = r.remaining - d.n, failed_leaves = r.failed_leaves + d.n_failed
         from direct as d
-        where r.run_key = d.run_key and r.open_slots = 0
+        where leoflow_core.by_key(r.run_key, d.run_key) and r.open_slots = 0
         returning r.run_key, r.remaining, r.state
     )
     select array_agg(c.run_key) filter (where c.remaining <= 0 and c.state = 'running') into v_ended from counted as c;

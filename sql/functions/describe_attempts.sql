@@ -16,15 +16,15 @@ begin
         k.has_reduce
     from unnest(p_instances) with ordinality as i(run_key, task_idx, map_index, ord)
     join leoflow_core.task_instance as t
-        on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
-    join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.task_idx
+        on leoflow_core.by_key(t.run_key, i.run_key) and t.task_idx = i.task_idx and t.map_index = i.map_index
+    join leoflow_core.task as k on leoflow_core.by_key(k.version_key, t.version_key) and k.task_idx = t.task_idx
     join leoflow_core.dag_version as v on v.version_key = t.version_key
-    join leoflow_core.dag_run as r on r.run_key = t.run_key
-    join leoflow_core.dag as d on d.dag_key = r.dag_key
+    join leoflow_core.dag_run as r on leoflow_core.by_key(r.run_key, i.run_key)
+    join leoflow_core.dag as d on leoflow_core.by_key(d.dag_key, r.dag_key)
     join leoflow_core.queue as q on q.queue_key = t.queue_key
     join leoflow_core.pool as p on p.pool_key = t.pool_key
     left join leoflow_core.task_instance_extra as x
-        on x.run_key = t.run_key and x.task_idx = t.task_idx and x.map_index = t.map_index
+        on leoflow_core.by_key(x.run_key, i.run_key) and x.task_idx = i.task_idx and x.map_index = i.map_index
     order by i.ord;
 end
 $$;

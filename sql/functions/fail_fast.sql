@@ -35,7 +35,7 @@ begin
     ),
     tokens as (
         delete from leoflow_core.gate_token as g using locked as l
-        where g.run_key = l.run_key and g.task_idx = l.task_idx and g.map_index = l.map_index
+        where leoflow_core.by_key(g.run_key, l.run_key) and g.task_idx = l.task_idx and g.map_index = l.map_index
     ),
     written as (
         update leoflow_core.task_instance as t set
@@ -43,7 +43,7 @@ begin
             ready_key = null, gate_key = null, due_at = null, attempt_id = null,
             start_date = coalesce(t.start_date, clock_timestamp()), end_date = clock_timestamp()
         from locked as l
-        where t.run_key = l.run_key and t.task_idx = l.task_idx and t.map_index = l.map_index
+        where leoflow_core.by_key(t.run_key, l.run_key) and t.task_idx = l.task_idx and t.map_index = l.map_index
         returning leoflow_core.as_settled(t) as settled
     )
     select array_agg(w.settled) into v_settled from written as w;

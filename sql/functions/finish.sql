@@ -75,7 +75,7 @@ begin
                 when i.state = 'up_for_reschedule' and t.state <> 'restarting' then coalesce(i.due_at, v_now) end,
             reschedules = t.reschedules + (i.state = 'up_for_reschedule' and t.state <> 'restarting')::int
         from input as i
-        where t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+        where leoflow_core.by_key(t.run_key, i.run_key) and t.task_idx = i.task_idx and t.map_index = i.map_index
             and t.attempt_id = i.attempt_id and t.state in ('running', 'queued', 'restarting')
         returning
             i.ord, t.state as next_state, t.queue_key, t.is_gated,
@@ -96,7 +96,7 @@ begin
 
     if v_tokens is not null then
         delete from leoflow_core.gate_token as g using unnest(v_tokens) as k
-        where g.run_key = k.run_key and g.task_idx = k.task_idx and g.map_index = k.map_index;
+        where leoflow_core.by_key(g.run_key, k.run_key) and g.task_idx = k.task_idx and g.map_index = k.map_index;
     end if;
     if p_xcom_items is not null and v_accepted is not null then
         perform leoflow_core.store_xcoms(

@@ -25,7 +25,7 @@ begin
             ready_key = case when not t.is_gated then -t.priority end,
             gate_key = case when t.is_gated then -t.priority end
         from due as d
-        where t.run_key = d.run_key and t.task_idx = d.task_idx and t.map_index = d.map_index
+        where leoflow_core.by_key(t.run_key, d.run_key) and t.task_idx = d.task_idx and t.map_index = d.map_index
         returning t.run_key, t.task_idx, t.map_index, t.is_resumed
     )
     select

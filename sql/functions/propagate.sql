@@ -72,24 +72,24 @@ begin
                 sum(j.up_upstream_failed)::int, sum(j.up_skipped)::int, sum(j.up_removed)::int, 0, 0, 0, true
             from unnest(v_touched) as s
             join leoflow_core.join_counter as j
-                on j.run_key = s.run_key and j.task_idx = s.task_idx and j.map_index = -1
+                on leoflow_core.by_key(j.run_key, s.run_key) and j.task_idx = s.task_idx and j.map_index = -1
             group by s.run_key, s.task_idx
             union all
             select a.run_key, a.task_idx, a.map_index, 0, 0, 0, 0, 0, 0, 0, 0, false from unnest(v_again) as a
         ),
         merged as materialized (
             select
-                t.run_key, t.task_idx, t.map_index, sum(a.n_success)::int as n_success, sum(a.n_failed)::int as n_failed,
+                a.run_key, a.task_idx, t.map_index, sum(a.n_success)::int as n_success, sum(a.n_failed)::int as n_failed,
                 sum(a.n_upstream_failed)::int as n_upstream_failed, sum(a.n_skipped)::int as n_skipped,
                 sum(a.n_removed)::int as n_removed, sum(a.n_extra)::int as n_extra,
                 sum(a.n_extra_failed)::int as n_extra_failed, sum(a.n_extra_skipped)::int as n_extra_skipped,
                 bool_or(a.from_slots) as from_slots
             from agg as a
             join leoflow_core.task_instance as t
-                on t.run_key = a.run_key and t.task_idx = a.task_idx
+                on leoflow_core.by_key(t.run_key, a.run_key) and t.task_idx = a.task_idx
                     and t.map_index between coalesce(a.map_index, -1) and coalesce(a.map_index, 2147483647)
             where t.state is null
-            group by t.run_key, t.task_idx, t.map_index
+            group by a.run_key, a.task_idx, t.map_index
         ),
         locked as materialized (
             select
@@ -104,9 +104,9 @@ begin
                 t.extra_left - a.n_extra as extra_left
             from merged as a
             join leoflow_core.task_instance as t
-                on t.run_key = a.run_key and t.task_idx = a.task_idx and t.map_index = a.map_index
+                on leoflow_core.by_key(t.run_key, a.run_key) and t.task_idx = a.task_idx and t.map_index = a.map_index
             where t.state is null
-            order by t.run_key, t.task_idx, t.map_index
+            order by a.run_key, a.task_idx, a.map_index
             for update of t
         ),
         ruled as materialized (
@@ -187,7 +187,7 @@ begin
                 left join takers as k
                     on k.run_key = d.run_key and k.task_idx = d.task_idx and k.map_index = d.map_index
             ) as d
-            where t.run_key = d.run_key and t.task_idx = d.task_idx and t.map_index = d.map_index
+            where leoflow_core.by_key(t.run_key, d.run_key) and t.task_idx = d.task_idx and t.map_index = d.map_index
             returning
                 t.run_key, t.task_idx, t.map_index, d.decision, d.is_handed, d.is_expanding,
                 leoflow_core.as_settled(t) as settled

@@ -18,7 +18,7 @@ begin
         t.pid, t.hostname, p_reason
     from unnest(p_instances) as i
     join leoflow_core.task_instance as t
-        on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+        on leoflow_core.by_key(t.run_key, i.run_key) and t.task_idx = i.task_idx and t.map_index = i.map_index
     where t.attempt_id is not null
     on conflict (run_key, task_idx, map_index, try_number, attempt_id) do nothing;
 end

@@ -74,7 +74,8 @@ begin
     from jsonb_array_elements(p_spec -> 'tasks') with ordinality as t(spec, ord)
     left join up on up.idx = t.ord - 1
     join queues on queues.name = coalesce(t.spec ->> 'queue', 'default')
-    join pools on pools.name = coalesce(t.spec ->> 'pool', 'default_pool');
+    join pools on pools.name = coalesce(t.spec ->> 'pool', 'default_pool')
+    order by v_index[t.ord]; -- runs read them in key order
 
     insert into leoflow_core.task_edge (version_key, upstream_idx, downstream_idx, kind, is_slotted, label)
     select p_version_key, u.task_idx, d.task_idx, 'd', d.is_slotted, l.label

@@ -60,6 +60,7 @@ begin
                 coalesce(p_source_code, v.source_code)
             );
     end if;
+    perform leoflow_core.register_bands(v_version.version_key);
 
     v_reschedule := v_dag.is_stale or v_dag.current_version_key is null
         or (leoflow_core.is_custom(p_spec -> 'schedule') and v_dag.current_version_key <> v_version.version_key)

@@ -18,7 +18,7 @@ begin
         select (t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref as ref, t.attempt_id
         from unnest(p_run_keys, p_task_idxs, p_map_indexes, p_attempt_ids) as i(run_key, task_idx, map_index, attempt_id)
         join leoflow_core.task_instance as t
-            on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+            on leoflow_core.by_key(t.run_key, i.run_key) and t.task_idx = i.task_idx and t.map_index = i.map_index
         where t.attempt_id = i.attempt_id and t.worker_key = p_worker_key and t.state in ('queued', 'running', 'restarting')
         order by t.run_key, t.task_idx, t.map_index
         for update of t
@@ -51,14 +51,14 @@ declare
 begin
     perform leoflow_core.record_attempts(p_lost, p_reason);
     delete from leoflow_core.gate_token as g using unnest(p_lost) as l
-    where g.run_key = l.run_key and g.task_idx = l.task_idx and g.map_index = l.map_index;
+    where leoflow_core.by_key(g.run_key, l.run_key) and g.task_idx = l.task_idx and g.map_index = l.map_index;
     with placed as materialized (
         select
             t.run_key, t.task_idx, t.map_index,
             t.state = 'restarting' or not p_counts or t.infra_retries < v_bound as again
         from unnest(p_lost) as l
         join leoflow_core.task_instance as t
-            on t.run_key = l.run_key and t.task_idx = l.task_idx and t.map_index = l.map_index
+            on leoflow_core.by_key(t.run_key, l.run_key) and t.task_idx = l.task_idx and t.map_index = l.map_index
     ),
     written as (
         update leoflow_core.task_instance as t set
@@ -72,7 +72,7 @@ begin
             ready_key = case when p.again and not t.is_gated then -t.priority end,
             gate_key = case when p.again and t.is_gated then -t.priority end
         from placed as p
-        where t.run_key = p.run_key and t.task_idx = p.task_idx and t.map_index = p.map_index
+        where leoflow_core.by_key(t.run_key, p.run_key) and t.task_idx = p.task_idx and t.map_index = p.map_index
         returning
             t.state, (t.run_key, t.task_idx, t.map_index)::leoflow_core.instance_ref as ref,
             leoflow_core.as_settled(t) as settled

@@ -14,14 +14,14 @@ begin
         from unnest(p_run_keys, p_task_idxs, p_map_indexes, p_attempt_ids, p_pids)
             as i(run_key, task_idx, map_index, attempt_id, pid)
         join leoflow_core.task_instance as t
-            on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+            on leoflow_core.by_key(t.run_key, i.run_key) and t.task_idx = i.task_idx and t.map_index = i.map_index
         where t.attempt_id = i.attempt_id
         order by t.run_key, t.task_idx, t.map_index
         for update of t
     )
     update leoflow_core.task_instance as t set pid = l.pid, hostname = p_hostname
     from locked as l
-    where t.run_key = l.run_key and t.task_idx = l.task_idx and t.map_index = l.map_index;
+    where leoflow_core.by_key(t.run_key, l.run_key) and t.task_idx = l.task_idx and t.map_index = l.map_index;
 end
 $$;
 comment on function leoflow_core.save_places(bigint[], int[], int[], uuid[], int[], text) is

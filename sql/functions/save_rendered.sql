@@ -14,7 +14,7 @@ begin
     from unnest(p_run_keys, p_task_idxs, p_map_indexes, p_attempt_ids, p_fields, p_labels)
         as i(run_key, task_idx, map_index, attempt_id, fields, label)
     join leoflow_core.task_instance as t
-        on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+        on leoflow_core.by_key(t.run_key, i.run_key) and t.task_idx = i.task_idx and t.map_index = i.map_index
             and t.attempt_id = i.attempt_id
     order by t.run_key, t.task_idx, t.map_index
     on conflict (run_key, task_idx, map_index) do update set

@@ -21,7 +21,7 @@ begin
             ) end as seconds
         from unnest(p_instances) as i
         join leoflow_core.task_instance as t
-            on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+            on leoflow_core.by_key(t.run_key, i.run_key) and t.task_idx = i.task_idx and t.map_index = i.map_index
         join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.task_idx
         join leoflow_core.dag_run as r on r.run_key = t.run_key
         join leoflow_core.dag as d on d.dag_key = r.dag_key
@@ -35,7 +35,7 @@ begin
             gate_key = case when d.seconds > 0 or not t.is_gated then null else -t.priority end,
             attempt_id = null
         from delayed as d
-        where t.run_key = d.run_key and t.task_idx = d.task_idx and t.map_index = d.map_index
+        where leoflow_core.by_key(t.run_key, d.run_key) and t.task_idx = d.task_idx and t.map_index = d.map_index
         returning t.state
     )
     select count(*) filter (where w.state = 'scheduled') into v_ready from written as w;

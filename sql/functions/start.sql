@@ -19,7 +19,7 @@ begin
         select t.run_key, t.task_idx, t.map_index, i.pid
         from input as i
         join leoflow_core.task_instance as t
-            on t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
+            on leoflow_core.by_key(t.run_key, i.run_key) and t.task_idx = i.task_idx and t.map_index = i.map_index
         where t.attempt_id = i.attempt_id and t.worker_key = p_worker_key and t.state in ('queued', 'running')
         order by t.run_key, t.task_idx, t.map_index
         for update of t
@@ -29,7 +29,7 @@ begin
             state = 'running', due_at = null, start_date = coalesce(t.start_date, clock_timestamp()), pid = coalesce(l.pid, t.pid),
             hostname = coalesce(p_hostname, t.hostname)
         from locked as l
-        where t.run_key = l.run_key and t.task_idx = l.task_idx and t.map_index = l.map_index
+        where leoflow_core.by_key(t.run_key, l.run_key) and t.task_idx = l.task_idx and t.map_index = l.map_index
         returning t.attempt_id
     )
     select i.attempt_id from input as i where i.attempt_id not in (select w.attempt_id from written as w);

@@ -40,6 +40,18 @@ INVARIANTS: dict[str, LiteralString] = {
             on g.run_key = t.run_key and g.task_idx = t.task_idx and g.map_index = t.map_index
         where t.run_key is null or g.run_key is null
     """,
+    "no token is below the low watermark, from which on tokens are counted": """
+        select g.run_key, g.task_idx from leoflow_core.gate_token as g
+        join leoflow_core.low_watermark as w on g.run_key < w.run_key
+    """,
+    "what is claimable is in a band of priorities that claims look into": """
+        select t.run_key, t.task_idx, t.priority from leoflow_core.task_instance as t
+        where coalesce(t.ready_key, t.gate_key) is not null and not exists (
+            select from leoflow_core.priority_band as b
+            where b.queue_key = t.queue_key and b.pool_key = t.pool_key
+                and coalesce(t.ready_key, t.gate_key) between b.first_key and b.last_key
+        )
+    """,
     "no pool is overdrawn but one that was made smaller": """
         select p.name from leoflow_core.pool as p
         join leoflow_core.task_instance as t

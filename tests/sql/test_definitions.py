@@ -1,5 +1,7 @@
 """Registering versions: what is refused, what is new, what order tasks get."""
 
+import itertools
+
 import psycopg
 import pytest
 
@@ -22,6 +24,25 @@ async def test_a_run_stays_on_the_version_it_started_with(connection: Connection
     run = await run_of(connection, chain("d", "a"))
     await engine.register_version(connection, chain("d", "a", "b"))
     assert await scalar(connection, "select version_number from leoflow.dag_runs where run_key = %s", run.run_key) == 1
+
+
+async def test_every_priority_is_in_one_band_and_bands_are_few(connection: Connection) -> None:
+    priorities = [*range(-70, 71), *(sign * 2**n + i for sign in (-1, 1) for n in range(7, 31) for i in (-1, 0, 1))]
+    priorities += [2**31 - 1, -(2**31)]
+    cursor = await connection.execute(
+        "select p.at, b.first_key, b.last_key from unnest(%s::int[]) as p(at) "
+        "cross join lateral leoflow_core.priority_band(p.at) as b order by p.at desc",
+        (priorities,),
+    )
+    bands = await cursor.fetchall()
+    assert all(first <= min(-at, 2**31 - 1) <= last for at, first, last in bands)
+    distinct = sorted({(first, last) for _, first, last in bands})
+    assert all(end < begin for (_, end), (begin, _) in itertools.pairwise(distinct))
+    assert all(first == last for at, first, last in bands if abs(at) < 16)
+    await engine.register_version(
+        connection, dag("d", [task(f"t{i:04}", effective_priority=i) for i in range(1, 1001)])
+    )
+    assert await scalar(connection, "select count(*) from leoflow_core.priority_band") < 70
 
 
 async def test_positions_follow_the_edges(connection: Connection) -> None:
