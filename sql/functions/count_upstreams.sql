@@ -12,28 +12,55 @@ as $$
 #variable_conflict use_column
 declare
     v_expanding int[] := leoflow_core.expanding_tasks(p_version_key);
+    -- null, but for nested maps
+    v_fans jsonb := leoflow_core.edge_fans(p_run_key, p_version_key, p_task_idxs);
 begin
-    return query select
-        e.downstream_idx,
-        i.map_index,
-        count(*) filter (where e.kind = 'd')::int,
-        count(*) filter (where e.kind = 'd' and u.state = 'success')::int,
-        count(*) filter (where e.kind = 'd' and u.state = 'failed')::int,
-        count(*) filter (where e.kind = 'd' and u.state = 'upstream_failed')::int,
-        count(*) filter (where e.kind = 'd' and u.state = 'skipped')::int,
-        count(*) filter (where e.kind = 'd' and u.state = 'removed')::int,
-        count(*) filter (
-            where (e.kind in ('s', 'm') and u.state is distinct from 'success' and u.state is distinct from 'removed')
-                or (e.kind = 't' and not leoflow_core.is_final(u.state))
-        )::int,
-        count(*) filter (where e.kind in ('s', 'm') and u.state in ('failed', 'upstream_failed'))::int,
-        count(*) filter (where e.kind in ('s', 'm') and u.state = 'skipped')::int
-    from leoflow_core.task_edge as e
-    join leoflow_core.task_instance as u on u.run_key = p_run_key and u.task_idx = e.upstream_idx
-    cross join lateral (select case when e.is_indexed and u.map_index >= 0 then u.map_index end as map_index) as i
-    where e.version_key = p_version_key and (p_task_idxs is null or e.downstream_idx = any(p_task_idxs))
-        and (e.kind <> 'm' or u.map_index = -1) and (u.state is distinct from 'removed' or u.task_idx <> all(v_expanding))
-    group by e.downstream_idx, i.map_index;
+    return query
+    with counted as materialized (
+        select
+            e.downstream_idx, i.map_index, f.fan,
+            count(*) filter (where e.kind = 'd')::int as upstreams,
+            count(*) filter (where e.kind = 'd' and u.state = 'success')::int as up_success,
+            count(*) filter (where e.kind = 'd' and u.state = 'failed')::int as up_failed,
+            count(*) filter (where e.kind = 'd' and u.state = 'upstream_failed')::int as up_upstream_failed,
+            count(*) filter (where e.kind = 'd' and u.state = 'skipped')::int as up_skipped,
+            count(*) filter (where e.kind = 'd' and u.state = 'removed')::int as up_removed,
+            count(*) filter (
+                where (e.kind in ('s', 'm') and u.state is distinct from 'success' and u.state is distinct from 'removed')
+                    or (e.kind = 't' and not leoflow_core.is_final(u.state))
+            )::int as extra_left,
+            count(*) filter (where e.kind in ('s', 'm') and u.state in ('failed', 'upstream_failed'))::int as extra_failed,
+            count(*) filter (where e.kind in ('s', 'm') and u.state = 'skipped')::int as extra_skipped
+        from leoflow_core.task_edge as e
+        join leoflow_core.task_instance as u on u.run_key = p_run_key and u.task_idx = e.upstream_idx
+        cross join lateral (
+            select case when e.fan_inputs is not null and u.map_index >= 0
+                then (v_fans ->> (e.downstream_idx || e.fan_inputs::text))::int end as fan
+        ) as f
+        cross join lateral (
+            select case when e.is_indexed and u.map_index >= 0 then case
+                when e.fan_inputs is null then u.map_index
+                else leoflow_core.fan_start(f.fan, e.is_ranged, u.map_index) end end as map_index
+        ) as i
+        where e.version_key = p_version_key and (p_task_idxs is null or e.downstream_idx = any(p_task_idxs))
+            and (e.kind <> 'm' or u.map_index = -1) and (u.state is distinct from 'removed' or u.task_idx <> all(v_expanding))
+        group by e.downstream_idx, i.map_index, f.fan
+    )
+    select
+        c.downstream_idx, c.map_index, c.upstreams, c.up_success, c.up_failed, c.up_upstream_failed, c.up_skipped,
+        c.up_removed, c.extra_left, c.extra_failed, c.extra_skipped
+    from counted as c where v_fans is null
+    union all
+    select
+        c.downstream_idx, coalesce(n.map_index, c.map_index), sum(c.upstreams)::int, sum(c.up_success)::int,
+        sum(c.up_failed)::int, sum(c.up_upstream_failed)::int, sum(c.up_skipped)::int, sum(c.up_removed)::int,
+        sum(c.extra_left)::int, sum(c.extra_failed)::int, sum(c.extra_skipped)::int
+    from counted as c
+    left join lateral generate_series(
+        c.map_index, least(c.map_index + c.fan - 1, leoflow_core.setting('max_mapped_instances')::int)
+    ) as n(map_index) on c.fan is not null
+    where v_fans is not null
+    group by c.downstream_idx, coalesce(n.map_index, c.map_index);
 end
 $$;
 comment on function leoflow_core.count_upstreams(bigint, bigint, int[]) is

@@ -33,6 +33,7 @@ begin
     where r.run_key = any(p_run_keys) and r.backfill_key is not null;
     delete from leoflow_core.gate_token as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.join_counter as x where x.run_key = any(p_run_keys);
+    delete from leoflow_core.map_fan as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.deadline as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.outbox as x where x.run_key = any(p_run_keys);
     delete from leoflow_core.xcom as x where x.run_key = any(p_run_keys);

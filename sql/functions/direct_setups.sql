@@ -16,7 +16,12 @@ begin
         from leoflow_core.task_edge as e
         join leoflow_core.task as t on t.version_key = e.version_key and t.task_idx = e.upstream_idx and t.is_setup
         join leoflow_core.task_instance as i on i.run_key = p_run_key and i.task_idx = e.upstream_idx
-            and (not e.is_indexed or i.map_index in (p_map_index, -1))
+            and (
+                not e.is_indexed
+                or i.map_index = -1
+                or case when e.fan_inputs is null then i.map_index = p_map_index
+                    else leoflow_core.is_fanned_to(p_run_key, e, i.map_index, p_map_index) end
+            )
         where e.version_key = p_version_key and e.downstream_idx = p_task_idx and e.kind = 'd'
     );
 end
@@ -41,7 +46,12 @@ begin
         ]::int[]
         from leoflow_core.task_edge as e
         join leoflow_core.task_instance as i on i.run_key = p_run_key and i.task_idx = e.upstream_idx
-            and (not e.is_indexed or i.map_index in (p_map_index, -1))
+            and (
+                not e.is_indexed
+                or i.map_index = -1
+                or case when e.fan_inputs is null then i.map_index = p_map_index
+                    else leoflow_core.is_fanned_to(p_run_key, e, i.map_index, p_map_index) end
+            )
         where e.version_key = p_version_key and e.downstream_idx = p_task_idx
             and (e.kind = 's' or e.kind = 'm' and i.map_index = -1)
     );

@@ -44,6 +44,7 @@ declare
     v_length numeric;
     v_replaced int;
     v_grown leoflow_core.instance_ref[];
+    v_recounted leoflow_core.instance_ref[];
     v_settled leoflow_core.settled[];
 begin
     ready := 0;
@@ -52,11 +53,6 @@ begin
     select k.* into strict v_task from leoflow_core.task as k
     where k.version_key = v_sample.version_key and k.task_idx = p_task_idx;
     v_length := leoflow_core.map_length(p_run_key, v_task.version_key, v_task.map_inputs);
-    if not coalesce(v_length between 1 and leoflow_core.setting('max_mapped_instances'), false) then
-        select * into settled, again from leoflow_core.expand_to_none(v_sample, v_task, p_map_indexes, v_length);
-        return;
-    end if;
-
     if v_task.map_group_id is not null then
         -- one that ends now must find the new instances, or be seen here
         perform from leoflow_core.task_edge as e
@@ -65,7 +61,23 @@ begin
             and (u.state is null or u.state not in ('success', 'failed', 'skipped', 'upstream_failed', 'removed'))
         order by u.task_idx, u.map_index
         for update of u;
+        if exists (
+            select from leoflow_core.task_edge as e
+            where e.version_key = v_task.version_key and e.downstream_idx = p_task_idx and e.fan_inputs is not null
+        ) then
+            perform leoflow_core.write_fans(p_run_key, v_task.version_key, p_task_idx);
+            v_recounted := leoflow_core.recount_task(p_run_key, v_task.version_key, p_task_idx);
+        end if;
     end if;
+    if not coalesce(v_length between 1 and leoflow_core.setting('max_mapped_instances'), false) then
+        if v_length = 0 and v_recounted is not null then
+            again := v_recounted; -- mapped over nothing, it waits for all instances of its upstreams
+        else
+            select * into settled, again from leoflow_core.expand_to_none(v_sample, v_task, p_map_indexes, v_length);
+        end if;
+        return;
+    end if;
+
     settled := leoflow_core.remove_surplus(p_run_key, p_task_idx, v_length::int);
     delete from leoflow_core.task_instance as t
     where t.run_key = p_run_key and t.task_idx = p_task_idx and t.map_index = -1 and t.state is null;
@@ -76,7 +88,8 @@ begin
         returning t.map_index
     )
     select array_agg((p_run_key, p_task_idx, k.map_index)::leoflow_core.instance_ref) into again
-    from kept as k where k.map_index = any(p_map_indexes);
+    from kept as k
+    where k.map_index = any(p_map_indexes) or v_recounted is not null;
 
     with counted as materialized (
         select c.* from leoflow_core.count_upstreams(p_run_key, v_task.version_key, array[p_task_idx]) as c

@@ -14,24 +14,42 @@ declare
     v_more int := cardinality(p_grown) - p_replaced;
     v_less leoflow_core.instance_ref[];
     v_opened int;
+    -- what is new has no gaps
+    v_from int := (select min(g.map_index) from unnest(p_grown) as g);
+    v_to int := (select max(g.map_index) from unnest(p_grown) as g);
 begin
     with locked as materialized (
-        select t.run_key, t.task_idx, t.map_index, e.kind, e.is_indexed
-        from leoflow_core.task_edge as e
+        select
+            t.run_key, t.task_idx, t.map_index, e.kind, e.is_indexed,
+            -- of groups side by side inside a mapped one: the first upstream instance of a range, and how many
+            case when t.map_index >= 0 then e.fan end as fan,
+            case when t.map_index >= 0 then t.map_index / nullif(e.fan, 0) * e.fan end as range_from
+        from (
+            select
+                d.downstream_idx, d.kind, d.is_indexed, d.is_ranged, case when d.is_ranged
+                    then leoflow_core.edge_fan(p_sample.run_key, d) end as fan
+            from leoflow_core.task_edge as d
+            where d.version_key = p_sample.version_key and d.upstream_idx = p_sample.task_idx
+            offset 0 -- once per edge
+        ) as e
         join leoflow_core.task_instance as t on t.run_key = p_sample.run_key and t.task_idx = e.downstream_idx
-        where e.version_key = p_sample.version_key and e.upstream_idx = p_sample.task_idx and t.state is null
-            and (not e.is_indexed or t.map_index = -1)
+        where t.state is null and (not e.is_indexed or e.is_ranged or t.map_index = -1)
         order by t.task_idx, t.map_index
         for update of t
     ),
     change as materialized (
         select
             l.run_key, l.task_idx, l.map_index,
-            sum(case when l.kind <> 'd' then 0 when l.is_indexed then -p_replaced else v_more end)::int as upstreams,
-            sum(case when l.kind = 'd' then 0 when l.is_indexed or l.kind = 'm' then -p_replaced else v_more end)::int
+            sum(case when l.kind <> 'd' then 0 when l.is_indexed then g.n - p_replaced else v_more end)::int as upstreams,
+            sum(case when l.kind = 'd' then 0 when l.is_indexed or l.kind = 'm' then g.n - p_replaced else v_more end)::int
                 as extra,
             bool_or(l.is_indexed or l.kind = 'm') as is_less
-        from locked as l group by l.run_key, l.task_idx, l.map_index
+        from locked as l
+        cross join lateral (
+            select case when l.range_from is null or v_from is null then 0
+                else greatest(0, least(l.range_from + l.fan - 1, v_to) - greatest(l.range_from, v_from) + 1) end as n
+        ) as g
+        group by l.run_key, l.task_idx, l.map_index
     ),
     written as (
         update leoflow_core.task_instance as t set
@@ -105,18 +123,28 @@ as $$
 begin
     with change as materialized (
         select
-            r.run_key, e.downstream_idx, case when e.is_indexed then r.map_index end as map_index,
+            r.run_key, e.downstream_idx, i.map_index, n.fan,
             count(*) filter (where e.kind = 'd')::int as upstreams, count(*) filter (where e.kind <> 'd')::int as extra
         from unnest(p_removed) as r
         join leoflow_core.task_edge as e on e.version_key = r.version_key and e.upstream_idx = r.task_idx and e.kind <> 'm'
-        group by r.run_key, e.downstream_idx, case when e.is_indexed then r.map_index end
+        cross join lateral (
+            select case when e.fan_inputs is not null
+                then leoflow_core.edge_fan(r.run_key, e) end as fan
+        ) as n
+        cross join lateral (
+            select case when e.is_indexed then case
+                when e.fan_inputs is null then r.map_index
+                else leoflow_core.fan_start(n.fan, e.is_ranged, r.map_index) end end as map_index
+        ) as i
+        group by r.run_key, e.downstream_idx, i.map_index, n.fan
     ),
     locked as materialized (
         select t.run_key, t.task_idx, t.map_index, c.upstreams, c.extra
         from change as c
         join leoflow_core.task_instance as t
             on t.run_key = c.run_key and t.task_idx = c.downstream_idx
-                and t.map_index between coalesce(c.map_index, -1) and coalesce(c.map_index, 2147483647)
+                and t.map_index between coalesce(c.map_index, -1)
+                and coalesce(c.map_index + coalesce(c.fan, 1) - 1, 2147483647)
         where t.state is null
         order by t.run_key, t.task_idx, t.map_index
         for update of t

@@ -49,8 +49,7 @@ begin
         with agg as materialized (
             -- map_index null: holds for all instances of the task
             select
-                f.run_key, e.downstream_idx as task_idx,
-                case when e.is_indexed and f.map_index >= 0 then f.map_index end as map_index,
+                f.run_key, e.downstream_idx as task_idx, i.map_index, n.fan,
                 count(*) filter (where e.kind = 'd' and f.state = 'success')::int as n_success,
                 count(*) filter (where e.kind = 'd' and f.state = 'failed')::int as n_failed,
                 count(*) filter (where e.kind = 'd' and f.state = 'upstream_failed')::int as n_upstream_failed,
@@ -64,18 +63,27 @@ begin
                 false as from_slots
             from unnest(v_front) as f
             join leoflow_core.task_edge as e on e.version_key = f.version_key and e.upstream_idx = f.task_idx
+            cross join lateral (
+                select case when e.fan_inputs is not null and f.map_index >= 0
+                    then leoflow_core.edge_fan(f.run_key, e) end as fan
+            ) as n
+            cross join lateral (
+                select case when e.is_indexed and f.map_index >= 0 then case
+                    when e.fan_inputs is null then f.map_index
+                    else leoflow_core.fan_start(n.fan, e.is_ranged, f.map_index) end end as map_index
+            ) as i
             where f.has_downstream and not e.is_slotted and (e.kind <> 'm' or f.map_index = -1)
-            group by f.run_key, e.downstream_idx, case when e.is_indexed and f.map_index >= 0 then f.map_index end
+            group by f.run_key, e.downstream_idx, i.map_index, n.fan
             union all
             select
-                s.run_key, s.task_idx, null, sum(j.up_success)::int, sum(j.up_failed)::int,
+                s.run_key, s.task_idx, null, null, sum(j.up_success)::int, sum(j.up_failed)::int,
                 sum(j.up_upstream_failed)::int, sum(j.up_skipped)::int, sum(j.up_removed)::int, 0, 0, 0, true
             from unnest(v_touched) as s
             join leoflow_core.join_counter as j
                 on leoflow_core.by_key(j.run_key, s.run_key) and j.task_idx = s.task_idx and j.map_index = -1
             group by s.run_key, s.task_idx
             union all
-            select a.run_key, a.task_idx, a.map_index, 0, 0, 0, 0, 0, 0, 0, 0, false from unnest(v_again) as a
+            select a.run_key, a.task_idx, a.map_index, null, 0, 0, 0, 0, 0, 0, 0, 0, false from unnest(v_again) as a
         ),
         merged as materialized (
             select
@@ -87,7 +95,8 @@ begin
             from agg as a
             join leoflow_core.task_instance as t
                 on leoflow_core.by_key(t.run_key, a.run_key) and t.task_idx = a.task_idx
-                    and t.map_index between coalesce(a.map_index, -1) and coalesce(a.map_index, 2147483647)
+                    and t.map_index between coalesce(a.map_index, -1)
+                    and coalesce(a.map_index + coalesce(a.fan, 1) - 1, 2147483647)
             where t.state is null
             group by a.run_key, a.task_idx, t.map_index
         ),
@@ -200,7 +209,9 @@ begin
         into v_next, v_handed, v_ready, v_expanding
         from written as w;
         v_again := null;
-        if v_expanding is not null then
+        if v_expanding is not null and v_next is not null then
+            v_again := v_expanding; -- after what has been settled just now is counted, or it would count twice
+        elsif v_expanding is not null then
             select e.* into v_expanded from leoflow_core.expand_tasks(v_expanding) as e;
             v_next := v_next || v_expanded.settled;
             v_again := v_expanded.again;

@@ -80,7 +80,7 @@ begin
     ) as n;
     if v_tasks is not null and (p_upstream or p_downstream) then
         select c.task_idxs, c.map_indexes into v_tasks, v_indexes from leoflow_core.add_relatives(
-            v_version_key, v_tasks, v_indexes, p_upstream, p_downstream,
+            v_version_key, v_run.run_key, v_tasks, v_indexes, p_upstream, p_downstream,
             case when p_on_schedule then 'marked' when p_run_id is null then 'cleared in any run' else 'cleared in a run' end
         ) as c;
     end if;

@@ -5,7 +5,8 @@
 --   cleared in any run  both ways at once, whole tasks (the same, without a run)
 -- Locks: none. Callers: select_tasks.
 create or replace function leoflow_core.add_relatives(
-    p_version_key bigint, p_task_idxs int[], p_map_indexes int[], p_upstream boolean, p_downstream boolean, p_rule text,
+    p_version_key bigint, p_run_key bigint, p_task_idxs int[], p_map_indexes int[], p_upstream boolean,
+    p_downstream boolean, p_rule text,
     out task_idxs int[], out map_indexes int[]
 ) language plpgsql stable as $$
 declare
@@ -23,45 +24,70 @@ begin
         foreach v_upstream in array array[true, false] loop
             continue when not case when v_upstream then p_upstream else p_downstream end;
             select task_idxs || array_agg(r.task_idx), map_indexes || array_agg(r.map_index) into task_idxs, map_indexes
-            from leoflow_core.relevant_relatives(p_version_key, task_idxs, map_indexes, v_upstream) as r;
+            from leoflow_core.relevant_relatives(p_version_key, p_run_key, task_idxs, map_indexes, v_upstream) as r;
         end loop;
     end if;
     -- what was added without an index is whole
     map_indexes := map_indexes || array_fill(null::int, array[cardinality(task_idxs) - cardinality(map_indexes)]);
 end
 $$;
-comment on function leoflow_core.add_relatives(bigint, int[], int[], boolean, boolean, text) is
+comment on function leoflow_core.add_relatives(bigint, bigint, int[], int[], boolean, boolean, text) is
 'Adds to chosen tasks what is taken along upstream and downstream.';
 
 -- The relatives one way of chosen instances of a run: of an instance in a mapped group, those in the group with its map
--- index, and beyond the group, as of any other task, whole tasks with their setups and teardowns (Airflow,
--- find_relevant_relatives). Locks: none. Callers: add_relatives.
+-- index, those in groups inside or around it with the indexes they refer to, and beyond, as of any other task, whole
+-- tasks with their setups and teardowns (Airflow, find_relevant_relatives). Locks: none. Callers: add_relatives.
 create or replace function leoflow_core.relevant_relatives(
-    p_version_key bigint, p_task_idxs int[], p_map_indexes int[], p_upstream boolean
+    p_version_key bigint, p_run_key bigint, p_task_idxs int[], p_map_indexes int[], p_upstream boolean
 ) returns table (task_idx int, map_index int) language plpgsql stable as $$
 #variable_conflict use_column
 declare
     v_whole int[];
     v_indexed int[];
+    v_origins int[];
 begin
     select array_agg(c.task_idx) filter (where not m.is_indexed), array_agg(distinct c.task_idx) filter (where m.is_indexed)
     into v_whole, v_indexed
     from unnest(p_task_idxs, p_map_indexes) as c(task_idx, map_index)
     join leoflow_core.task as k on k.version_key = p_version_key and k.task_idx = c.task_idx
     cross join lateral (select c.map_index is not null and k.map_inputs is not null as is_indexed) as m;
+    v_origins := v_indexed;
+    if exists (select from leoflow_core.shared_maps(p_version_key) as s where s.upper_id <> s.lower_id) then
+        -- what is found refers to other indexes than what was chosen
+        v_origins := v_origins || leoflow_core.flat_relatives(p_version_key, v_indexed, p_upstream);
+    end if;
     return query
-    with near as materialized (
-        select i.task_idx as origin, r.task_idx, coalesce(k.map_group_id = o.map_group_id, false) as is_inside
-        from unnest(v_indexed) as i(task_idx)
-        join leoflow_core.task as o on o.version_key = p_version_key and o.task_idx = i.task_idx
-        cross join lateral unnest(leoflow_core.flat_relatives(p_version_key, array[i.task_idx], p_upstream)) as r(task_idx)
+    with recursive shared as materialized (select s.* from leoflow_core.shared_maps(p_version_key) as s),
+    near as materialized (
+        select
+            o.task_idx as origin, r.task_idx, s.is_ranged,
+            case when s.fan_inputs is not null then leoflow_core.current_fan(p_run_key, p_version_key, s.fan_inputs)
+                when s.upper_id is not null then 1 end as fan -- null or 0: not inside
+        from leoflow_core.task as o
+        cross join lateral unnest(leoflow_core.flat_relatives(p_version_key, array[o.task_idx], p_upstream)) as r(task_idx)
         join leoflow_core.task as k on k.version_key = p_version_key and k.task_idx = r.task_idx
+        left join shared as s on s.lower_id = o.map_group_id and s.upper_id = k.map_group_id
+        where o.version_key = p_version_key and o.task_idx = any(v_origins) and (o.map_group_id is not null or o.is_mapped)
     ),
-    outside as materialized (select array_agg(distinct n.task_idx) as task_idxs from near as n where not n.is_inside)
-    select n.task_idx, c.map_index
-    from near as n
-    join unnest(p_task_idxs, p_map_indexes) as c(task_idx, map_index) on c.task_idx = n.origin and c.map_index is not null
-    where n.is_inside
+    chosen as (
+        select c.task_idx, c.map_index from unnest(p_task_idxs, p_map_indexes) as c(task_idx, map_index)
+        where c.task_idx = any(v_indexed) and c.map_index is not null
+    ),
+    found as (
+        select c.task_idx, c.map_index from chosen as c
+        union
+        select n.task_idx, i.map_index
+        from found as f
+        join near as n on n.origin = f.task_idx and n.fan > 0
+        cross join lateral generate_series(
+            f.map_index / n.fan * case when n.is_ranged then n.fan else 1 end,
+            f.map_index / n.fan * case when n.is_ranged then n.fan else 1 end + case when n.is_ranged then n.fan - 1 else 0 end
+        ) as i(map_index)
+    ),
+    outside as materialized (
+        select array_agg(distinct n.task_idx) as task_idxs from near as n where coalesce(n.fan, 0) = 0
+    )
+    select f.task_idx, f.map_index from found as f
     union
     select w.task_idx, null
     from outside as o
@@ -70,7 +96,7 @@ begin
     ) as w(task_idx);
 end
 $$;
-comment on function leoflow_core.relevant_relatives(bigint, int[], int[], boolean) is
+comment on function leoflow_core.relevant_relatives(bigint, bigint, int[], int[], boolean) is
 'The relatives one way of chosen instances of a run.';
 
 -- What comes along with tasks: relatives, and the setups and teardowns of all these (Airflow, DAG.partial_subset).

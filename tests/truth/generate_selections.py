@@ -88,7 +88,8 @@ def _length(one: Any) -> int | None:
 
 
 def _own_length(group: Any) -> int | None:
-    return group.get_parse_time_mapped_ti_count() if type(group).__name__.endswith("MappedTaskGroup") else None
+    mapped = type(group).__name__.endswith("MappedTaskGroup")
+    return group._expand_input.get_parse_time_mapped_ti_count() if mapped else None
 
 
 def main() -> None:
@@ -108,7 +109,7 @@ def main() -> None:
     shapes, rows = {}, []
     with TestClient(create_app(), raise_server_exceptions=False) as client:
         client.headers["Authorization"] = f"Bearer {client.get('/auth/token').json()['access_token']}"
-        for dag_id in ("mapped", "scopes", "nested_scopes", "mapped_scopes"):
+        for dag_id in ("mapped", "nested_maps", "scopes", "nested_scopes", "mapped_scopes"):
             with create_session() as session:
                 dag = session.scalar(SerializedDagModel.latest_item_select_object(dag_id)).dag
             shapes[dag_id] = {"tasks": shape_of(dag), "groups": groups_of(dag)}

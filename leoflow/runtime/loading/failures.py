@@ -74,6 +74,9 @@ def _meaning(error: BaseException) -> "tuple[str, str, str]":
         return "the DAG file recurses without end", "recursion", "Look at the repeating lines of the traceback."
     if isinstance(error, KeyboardInterrupt):
         return "the DAG file raised KeyboardInterrupt", "exception", "Do not interrupt the process that loads it."
+    for words, refused in _REFUSED_MAPS.items():
+        if words in str(error):
+            return refused
     rule, hint = _RULES.get(
         name, ("exception", "Loading the DAG file runs this line; correct it, or move it into a task.")
     )
@@ -92,6 +95,22 @@ _RULES = {
     "AirflowRuntimeError": (
         "secret-at-parse-time",
         "Variables are not available while the file is loaded; read them inside a task or as {{ var.value.x }}.",
+    ),
+}
+
+# What the Task SDK refuses in a mapped group, by words of its message.
+_REFUSED_MAPS = {
+    "operator expansion in an expanded task group": (
+        "a task is mapped inside a mapped task group, which Airflow does not support",
+        "nested-map",
+        "Put the task into a mapped @task_group of its own inside the group, over values from outside of it, "
+        "or map once over all combinations.",
+    ),
+    "Nested Mapped TaskGroups": (
+        "a task group is mapped over an argument of the mapped group around it, which Airflow does not support",
+        "nested-map",
+        "Map the inner group over a list or over the result of a task outside of the outer group, "
+        "or map one group over all combinations.",
     ),
 }
 

@@ -18,6 +18,9 @@ pytestmark = pytest.mark.anyio
 
 Refused = Callable[..., Awaitable[CompileError]]
 OK_DAG = 'with DAG("d"):\n    @task\n    def a(): ...\n    a()\n'
+GROUP = (
+    'from airflow.sdk import task_group\nwith DAG("d"):\n    @task\n    def a(x): ...\n    @task_group\n    def g(x):\n'
+)
 HEADER_LINES = 2
 
 
@@ -78,6 +81,13 @@ HEADER_LINES = 2
             8,
             "not-json",
             "task 'b'",
+        ),
+        (GROUP + "        a.expand(x=[1])\n    g.expand(x=[1])\n", 7, "nested-map", "mapped inside"),
+        (
+            GROUP + "        @task_group\n        def h(y): a(y)\n        h.expand(y=x)\n    g.expand(x=[1])\n",
+            9,
+            "nested-map",
+            "argument",
         ),
         ("from airflow.sdk import Param\nx = DAG('d', params={'p': Param(1, enum={1})})\n", 2, "not-json", "params"),
         ("from airflow.sdk import Variable\nx = Variable.get('v')\n", 2, "secret-at-parse-time", "v"),

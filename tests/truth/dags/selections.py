@@ -44,6 +44,25 @@ with DAG("mapped", **DAILY):
     first >> empty("aside") >> last
     whole >> other.expand(x=[1, 2])
 
+with DAG("nested_maps", **DAILY):
+
+    @task_group
+    def rows(x):
+        begin = one.override(task_id="begin")(x)
+
+        @task_group
+        def cells(y):
+            one.override(task_id="deeper")(one.override(task_id="deep")(y))
+
+        @task_group
+        def others(z):
+            one.override(task_id="aside")(z)
+
+        wide = others.expand(z=[1, 2, 3])
+        begin >> cells.expand(y=[1, 2]) >> wide >> one.override(task_id="end")(x)
+
+    empty("first") >> rows.expand(x=[1, 2]) >> empty("last")
+
 with DAG("scopes", **DAILY):
     before, after = empty("before"), empty("after")
     up, down = empty("up").as_setup(), empty("down").as_teardown()
