@@ -1,4 +1,4 @@
-"""Run the DAGs of `dags/mapped.py` and `dags/nested.py` with Airflow 3.2.2's own scheduling decisions and note how they end.
+"""Run the DAGs of `dags/mapped.py` and `dags/nested.py` with Airflow 3.2.2's own scheduling decisions; note their ends.
 
 Run in an environment of its own with `apache-airflow==3.2.2`; the output is committed:
 

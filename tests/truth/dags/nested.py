@@ -116,36 +116,34 @@ with DAG("nested_in_nothing"):
 with DAG("nested_in_an_empty_literal"):
     product([10, 20]).expand(x=[]) >> EmptyOperator(task_id="after", trigger_rule="all_done")
 
-for kind, nothing in (("a_result", make), ("a_literal", None)):
-    with DAG(f"nested_over_nothing_in_{kind}"):
-        empty = [] if nothing is None else nothing.override(task_id="nothing")(0)
+
+def around_nothing(values, places=()):
+    """A group with another one over `values` in its middle; what is before that fails at `places`."""
+
+    @task_group
+    def outer(x):
+        before = fails_at.override(task_id="before")(x, places) if places else double.override(task_id="before")(x)
 
         @task_group
-        def outer(x):
-            before = double.override(task_id="before")(x)
+        def inner(y):
+            pair(before, y)
 
-            @task_group
-            def inner(y):
-                pair(before, y)
+        inner.expand(y=values) >> double.override(task_id="after", trigger_rule="all_done")(x)
 
-            inner.expand(y=empty) >> double.override(task_id="after", trigger_rule="all_done")(x)
+    return outer
 
-        outer.expand(x=[1, 2])
 
-    with DAG(f"nested_over_nothing_in_{kind}_after_a_failure"):
-        empty = [] if nothing is None else nothing.override(task_id="nothing")(0)
+with DAG("nested_over_nothing_in_a_literal"):
+    around_nothing([]).expand(x=[1, 2])
 
-        @task_group
-        def outer(x):
-            before = fails_at.override(task_id="before")(x, [1])
+with DAG("nested_over_nothing_in_a_result"):
+    around_nothing(make.override(task_id="nothing")(0)).expand(x=[1, 2])
 
-            @task_group
-            def inner(y):
-                pair(before, y)
+with DAG("nested_over_nothing_in_a_literal_after_a_failure"):
+    around_nothing([], places=[1]).expand(x=make(2))
 
-            inner.expand(y=empty) >> double.override(task_id="after", trigger_rule="all_done")(x)
-
-        outer.expand(x=make(2))
+with DAG("nested_over_nothing_in_a_result_after_a_failure"):
+    around_nothing(make.override(task_id="nothing")(0), places=[1]).expand(x=make(2))
 
 with DAG("nested_steps"):
 
