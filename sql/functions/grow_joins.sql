@@ -27,7 +27,7 @@ begin
         from (
             select
                 d.downstream_idx, d.kind, d.is_indexed, d.is_ranged, case when d.is_ranged
-                    then leoflow_core.edge_fan(p_sample.run_key, d) end as fan
+                    then leoflow_core.edge_fan(p_sample.run_key, d.downstream_idx, d.fan_inputs, d.fan) end as fan
             from leoflow_core.task_edge as d
             where d.version_key = p_sample.version_key and d.upstream_idx = p_sample.task_idx
             offset 0 -- once per edge
@@ -129,7 +129,7 @@ begin
         join leoflow_core.task_edge as e on e.version_key = r.version_key and e.upstream_idx = r.task_idx and e.kind <> 'm'
         cross join lateral (
             select case when e.fan_inputs is not null
-                then leoflow_core.edge_fan(r.run_key, e) end as fan
+                then leoflow_core.edge_fan(r.run_key, e.downstream_idx, e.fan_inputs, e.fan) end as fan
         ) as n
         cross join lateral (
             select case when e.is_indexed then case

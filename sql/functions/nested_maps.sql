@@ -17,20 +17,21 @@ comment on function leoflow_core.current_fan(bigint, bigint, jsonb) is
 'How many instances of its downstream an edge joins to one instance of its upstream, as things are now.';
 
 -- The same as when the downstream was expanded last; null before. Counters go by this one: a length may change when what
--- is mapped over runs again, before the task does. Locks: none.
+-- is mapped over runs again, before the task does. Not a whole row as argument: every edge would be made into one.
+-- Locks: none.
 -- Callers: propagate, grow_joins, shrink_joins, edge_fans, is_fanned_to.
-create or replace function leoflow_core.edge_fan(p_run_key bigint, p_edge leoflow_core.task_edge) returns int
-language plpgsql stable
+create or replace function leoflow_core.edge_fan(p_run_key bigint, p_task_idx int, p_fan_inputs jsonb, p_fan int)
+returns int language plpgsql stable
 set jit = off set plan_cache_mode = force_generic_plan
 as $$
 begin
-    return coalesce(p_edge.fan, (
+    return coalesce(p_fan, (
         select m.fan from leoflow_core.map_fan as m
-        where m.run_key = p_run_key and m.task_idx = p_edge.downstream_idx and m.fan_inputs = p_edge.fan_inputs
+        where m.run_key = p_run_key and m.task_idx = p_task_idx and m.fan_inputs = p_fan_inputs
     ));
 end
 $$;
-comment on function leoflow_core.edge_fan(bigint, leoflow_core.task_edge) is
+comment on function leoflow_core.edge_fan(bigint, int, jsonb, int) is
 'How many instances of its downstream an edge joins to one instance of its upstream.';
 
 -- Writes what the fans of the edges to a task are now. Locks: their rows. Callers: expand_task.
@@ -53,7 +54,10 @@ set jit = off set plan_cache_mode = auto
 as $$
 begin
     return (
-        select jsonb_object_agg(e.downstream_idx || e.fan_inputs::text, leoflow_core.edge_fan(p_run_key, e))
+        select jsonb_object_agg(
+            e.downstream_idx || e.fan_inputs::text,
+            leoflow_core.edge_fan(p_run_key, e.downstream_idx, e.fan_inputs, e.fan)
+        )
         from leoflow_core.task_edge as e
         where e.version_key = p_version_key and e.fan_inputs is not null
             and (p_task_idxs is null or e.downstream_idx = any(p_task_idxs))
@@ -85,7 +89,7 @@ create or replace function leoflow_core.is_fanned_to(
         p_downstream_index >= 0
         and leoflow_core.fan_start(f.fan, p_edge.is_ranged, p_upstream_index) = p_downstream_index / f.fan * f.fan
     )
-    from leoflow_core.edge_fan(p_run_key, p_edge) as f(fan)
+    from leoflow_core.edge_fan(p_run_key, p_edge.downstream_idx, p_edge.fan_inputs, p_edge.fan) as f(fan)
 $$;
 comment on function leoflow_core.is_fanned_to(bigint, leoflow_core.task_edge, int, int) is
 'Whether an edge with a fan joins an upstream instance to a downstream one.';

@@ -65,7 +65,7 @@ begin
             join leoflow_core.task_edge as e on e.version_key = f.version_key and e.upstream_idx = f.task_idx
             cross join lateral (
                 select case when e.fan_inputs is not null and f.map_index >= 0
-                    then leoflow_core.edge_fan(f.run_key, e) end as fan
+                    then leoflow_core.edge_fan(f.run_key, e.downstream_idx, e.fan_inputs, e.fan) end as fan
             ) as n
             cross join lateral (
                 select case when e.is_indexed and f.map_index >= 0 then case
