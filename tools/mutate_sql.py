@@ -93,7 +93,7 @@ def mutants_of(name: str, text: str) -> Iterator[Mutant]:
                 yield Mutant(name, number, line, code[: match.start()] + other + code[match.end() :])
 
 
-def is_noticed(mutant: Mutant, server: Server, template: str) -> bool | None:
+def is_noticed(mutant: Mutant, server: Server, template: str, tests: list[str]) -> bool | None:
     """Whether a test fails with the change; None when Postgres does not take it."""
     with server.database(template) as dsn:
         try:
@@ -103,7 +103,7 @@ def is_noticed(mutant: Mutant, server: Server, template: str) -> bool | None:
             return None
         environ = {**os.environ, "LEOFLOW_TEST_TEMPLATE": database_name(dsn), "LEOFLOW_TEST_EXAMPLES": EXAMPLES}
         command = [sys.executable, *["-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]]
-        command += [f"tests/sql/{each}.py" for each in (*FLOW, *LAST)]
+        command += [f"tests/sql/{each}.py" for each in tests]
         try:
             done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=900)
         except subprocess.TimeoutExpired:
@@ -113,20 +113,27 @@ def is_noticed(mutant: Mutant, server: Server, template: str) -> bool | None:
     return done.returncode == 1
 
 
+def _of(given: str) -> Iterator[Mutant]:
+    name, _, line = given.partition(":")
+    found = mutants_of(name, (FUNCTIONS / f"{name}.sql").read_text())
+    return (each for each in found if not line or each.line == int(line))
+
+
 def main() -> int:
     """Try the changes and print the survivors; 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("functions", nargs="+", help="files of sql/functions, without .sql")
+    parser.add_argument("functions", nargs="+", help="files of sql/functions, without .sql; finish:63 is one line")
     parser.add_argument("--most", type=int, default=20, help="changes to try")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tests", nargs="+", default=[*FLOW, *LAST], help="files of tests/sql, without .py")
     options = parser.parse_args()
-    all_ = [each for name in options.functions for each in mutants_of(name, (FUNCTIONS / f"{name}.sql").read_text())]
+    all_ = [each for given in options.functions for each in _of(given)]
     chosen = random.Random(options.seed).sample(all_, min(options.most, len(all_)))
     counts = {True: 0, False: 0, None: 0}
     with postgres_server() as server:
         template = server.migrated_template()
         for mutant in chosen:
-            noticed = is_noticed(mutant, server, template)
+            noticed = is_noticed(mutant, server, template, options.tests)
             counts[noticed] += 1
             print({True: "noticed ", False: "SURVIVED", None: "invalid "}[noticed], mutant, flush=True)
     print(f"{len(all_)} changes, {counts[True]} noticed, {counts[False]} survived, {counts[None]} invalid")

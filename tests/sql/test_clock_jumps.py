@@ -43,7 +43,7 @@ async def test_ahead_leases_end_what_waits_is_due_and_nothing_runs_twice(connect
     ]
     run = await run_of(connection, dag("d", tasks))
     later = await scalar(
-        connection, "select run_key from leoflow_core.create_run('d', p_run_after => clock_timestamp() + '1 hour')"
+        connection, "select run_key from leoflow_core.create_run('d', p_run_after => clock_timestamp() + '2 hours')"
     )
     old = await new_worker(connection)
     claimed = {one.task_id: one for one in await engine.claim(connection, old, 10)}
@@ -56,6 +56,7 @@ async def test_ahead_leases_end_what_waits_is_due_and_nothing_runs_twice(connect
         "deferred": "deferred", "end": None, "retried": "up_for_retry", "running": "running",
     }  # fmt: skip
 
+    assert await scalar(connection, "select leoflow_core.next_due() < clock_timestamp() + interval '1 hour'")
     await jump(connection, HOURS)
     assert not await engine.heartbeat(connection, old)
     assert await scalar(connection, "select leoflow_core.next_due() < clock_timestamp()")

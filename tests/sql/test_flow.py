@@ -447,3 +447,13 @@ async def test_wait_for_downstream_waits_for_the_successors_of_the_previous_run_
     assert (two.task_id, two.run_key) == ("b", one.run_key)
     await engine.finish(connection, worker, [outcome(two)])
     assert await drain(connection, worker) == ["a", "b"]
+
+
+async def test_a_reported_retry_is_made_as_long_as_tries_are_left(connection: Connection) -> None:
+    await unlimited(connection)
+    worker = await new_worker(connection)
+    run = await run_of(connection, dag("d", [task("a", retries=1, retry_delay_seconds=0.0)]))
+    for state in ("scheduled", "failed"):
+        [attempt] = await engine.claim(connection, worker, 1)
+        await engine.finish(connection, worker, [outcome(attempt, "up_for_retry")])
+        assert await states(connection, run) == {"a": state}

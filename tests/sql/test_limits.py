@@ -253,3 +253,25 @@ async def test_only_the_last_runs_decide_about_pausing_a_failing_dag(connection:
     await run(9, "failed")
     await run(10, "failed")
     assert await scalar(connection, paused)
+
+
+async def test_the_best_of_the_oldest_run_is_found_in_whatever_queue_it_is(connection: Connection) -> None:
+    await unlimited(connection)
+    tasks = [task("low", effective_priority=1), task("high", queue="other", effective_priority=9)]
+    await run_of(connection, dag("d", tasks))
+    await scalar(connection, "select leoflow_core.refresh_watermark()")
+    worker = await new_worker(connection)
+    assert [one.task_id for one in await engine.claim(connection, worker, 1)] == ["high"]
+
+
+async def test_without_a_limit_too_the_next_try_finds_nothing_of_the_one_before(connection: Connection) -> None:
+    """Another statement places the attempt then."""
+    await unlimited(connection)
+    worker = await new_worker(connection)
+    await run_of(connection, dag("d", [task("a", retries=1, retry_delay_seconds=0.0)]))
+    [first] = await engine.claim(connection, worker, 1)
+    assert await engine.put_xcom(connection, first.ref, "half", b"1")
+    await engine.finish(connection, worker, [outcome(first, "failed")])
+    [second] = await engine.claim(connection, worker, 1)
+    assert second.try_number == 2
+    assert await scalar(connection, "select count(*) from leoflow_core.xcom") == 0
