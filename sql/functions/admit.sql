@@ -141,7 +141,8 @@ begin
     return (
         select case when p.slots < 0 then 2147483647 else p.slots - (
             select coalesce(sum(g.pool_slots), 0) from leoflow_core.gate_token as g
-            where g.pool_key = p.pool_key and g.run_key >= (select w.run_key from leoflow_core.low_watermark as w)
+            where g.pool_key = p.pool_key and g.pool_slots > 0
+                and g.run_key >= (select w.run_key from leoflow_core.low_watermark as w)
         ) - leoflow_core.deferred_slots(p.pool_key) end
         from leoflow_core.pool as p where p.pool_key = p_pool_key
     );

@@ -34,7 +34,8 @@ join leoflow_core.task as k on k.version_key = t.version_key and k.task_idx = t.
 join leoflow_core.queue as q on q.queue_key = t.queue_key
 join leoflow_core.pool as p on p.pool_key = t.pool_key
 left join lateral (
-    select sum(g.pool_slots) as used from leoflow_core.gate_token as g where g.pool_key = t.pool_key
+    select sum(g.pool_slots) as used from leoflow_core.gate_token as g
+    where g.pool_key = t.pool_key and g.pool_slots > 0
 ) as u on true
 left join lateral (select count(*) as used from leoflow_core.gate_token as g where g.run_key = t.run_key) as a on true
 left join leoflow_core.trigger as g
