@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks.b04_idle_cost import processes
 from benchmarks.harness import Options
-from benchmarks.soak import finish
+from benchmarks.soak_lite import finish
 from benchmarks.systems import measured_lite
 
 

@@ -1,8 +1,8 @@
 """`python -m benchmarks.soak_worker [seconds] [attempts per process]`: a worker and its fork servers alone, for long.
 
 Without the rest of Lite more attempts fit into the time: runs of 500 no-op tasks, one after the other, on a Postgres of
-its own. After every run one line: resident memory in MB and descriptors of the worker (this process) and of its fork
-servers. They must not grow; a last line compares the end with the state after a tenth of the attempts.
+its own. After every run one line: memory in MB and descriptors of the worker (this process) and of its fork
+servers. They must not grow; the exit code is 1 when they did.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.soak import TASKS, growth, line, sizes
+from benchmarks.soak import TASKS, Allowed, Look, show, size, verdict
 from benchmarks.systems import PARALLELISM, dag_folder
 from leoflow import engine
 from leoflow.compiler.compile import compile_project
@@ -31,6 +31,7 @@ from leoflow.worker.launchers.process import ForkServerLauncher
 from leoflow.worker.worker import Worker
 
 DAG_ID = "bench_wide"
+ALLOWED = {"worker": Allowed(2.5, 1), "fork servers": Allowed(1.0, 3)}
 
 
 async def register(pool: Pool, launcher: ForkServerLauncher, folder: Path, home: Path) -> None:
@@ -68,12 +69,12 @@ async def finish(pool: Pool, worker: Worker) -> None:
         await engine.delete_run(connection, DAG_ID, run.run_id)
 
 
-def look() -> dict[str, tuple[float, int, int]]:
-    """Megabytes resident, descriptors and processes of each part."""
+def look() -> Look:
+    """Measure each part as it is now."""
     gc.collect()
     me = psutil.Process()
     servers = [each for each in me.children(recursive=True) if _is_server(each)]
-    return {"worker": sizes([me]), "fork servers": sizes(servers)}
+    return {"worker": size([me]), "fork servers": size(servers)}
 
 
 def _is_server(process: psutil.Process) -> bool:
@@ -83,8 +84,8 @@ def _is_server(process: psutil.Process) -> bool:
         return False
 
 
-async def soak(scratch: Path, seconds: float, reuse: int) -> None:
-    """Run until the time is over, and print the series."""
+async def soak(scratch: Path, seconds: float, reuse: int) -> bool:
+    """Run until the time is over, print the table and the verdict."""
     home = scratch / "home"
     home.mkdir(mode=0o700)
     server = EmbeddedPostgres(home)
@@ -103,14 +104,14 @@ async def soak(scratch: Path, seconds: float, reuse: int) -> None:
         (folder / "leoflow.yaml").write_text(f"defaults: {{attempts_per_process: {reuse}}}\n")
     await register(pool, launcher, folder, home)
     running = asyncio.create_task(worker.run())
-    series = []
+    series: list[Look] = []
     first = None
     try:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        began = time.monotonic()
+        while time.monotonic() < began + seconds:
             await finish(pool, worker)
             series.append(look())
-            print(f"{len(series) * TASKS:>7} attempts  {line(series[-1])}", flush=True)
+            show(len(series) * TASKS, time.monotonic() - began, series[-1])
             if tracemalloc.is_tracing() and len(series) == 3:
                 first = tracemalloc.take_snapshot()
     finally:
@@ -123,8 +124,7 @@ async def soak(scratch: Path, seconds: float, reuse: int) -> None:
     if first is not None:
         for change in tracemalloc.take_snapshot().compare_to(first, "lineno")[:20]:
             print(change)
-    start = len(series) // 10
-    print(f"from {(start + 1) * TASKS} to {len(series) * TASKS} attempts: {growth(series[start], series[-1])}")
+    return verdict(series, ALLOWED, TASKS)
 
 
 def main() -> None:
@@ -133,7 +133,8 @@ def main() -> None:
     reuse = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     os.environ.pop("LEOFLOW_DATABASE_URL", None)
     with tempfile.TemporaryDirectory(prefix="leoflow-soak-") as scratch:
-        asyncio.run(soak(Path(scratch).resolve(), seconds, reuse))
+        is_flat = asyncio.run(soak(Path(scratch).resolve(), seconds, reuse))
+    sys.exit(not is_flat)
 
 
 if __name__ == "__main__":
