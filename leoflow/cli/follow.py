@@ -94,7 +94,7 @@ class LogPrinter:
 def print_logs(
     client: Client, dag_id: str, run_id: str, task: str | None, try_number: int | None, *, follow: bool, as_json: bool
 ) -> None:
-    """Print the logs of a run, or of one of its tasks; with `follow` until the run (or that task) is over."""
+    """Print the logs of a run, or of one of its tasks; with `follow` until its end and that of its logs."""
     printer = LogPrinter(client, dag_id, run_id, as_json=as_json)
     chosen = (read_tasks([task]) or [None])[0] if task else None
     while True:
@@ -105,7 +105,8 @@ def print_logs(
         for attempt in printer.attempts(rows, try_number, earlier=follow):
             printer.print_new(attempt, labelled=len(rows) > 1)
         sys.stdout.flush()
-        if over or not follow:
+        ended = [row for row in rows if _is_over(row)]
+        if not follow or (over and not printer.attempts(ended, try_number, earlier=True)):
             return
         time.sleep(POLL_SECONDS)
 

@@ -21,10 +21,12 @@ from leoflow.engine.types import (
 
 _CLAIM = "select * from leoflow_core.claim(%s, %s, %s, %s)"
 _APPEND_LOG = """
-select leoflow_core.append_log(%s, %s, %s, %s, p_attempt_ids => %s, p_lines => %s, p_line_counts => %s)
+select leoflow_core.append_log(
+    %s, %s, %s, %s, p_attempt_ids => %s, p_lines => %s, p_line_counts => %s, p_are_last => %s
+)
 """
 _RECORD_OUTPUT = """
-select leoflow_core.record_output(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+select leoflow_core.record_output(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _FINISH = """
 select f.outcome, (f.attempt).*
@@ -181,7 +183,7 @@ async def record_output(
     await conn.execute(
         _RECORD_OUTPUT,
         (
-            *(_log(chunks) if chunks else nothing * 7),
+            *(_log(chunks) if chunks else nothing * 8),
             *(
                 (*_keys([each.attempt for each in placed]), Ints(each.pid or 0 for each in placed))
                 if placed
@@ -202,6 +204,7 @@ def _log(chunks: Sequence[LogChunk]) -> tuple[Any, ...]:
         Uuids(c.attempt_id for c in chunks),
         Texts(c.lines for c in chunks),
         Ints(c.line_count for c in chunks),
+        Bools(c.is_last for c in chunks),
     )
 
 

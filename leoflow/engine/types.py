@@ -168,7 +168,7 @@ class AssetRuns:
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:
-    """Lines of one attempt, each a JSON object, ended by newlines."""
+    """Lines of one attempt, each a JSON object, ended by newlines; `is_last` when no more come."""
 
     run_key: int
     task_idx: int
@@ -177,6 +177,7 @@ class LogChunk:
     lines: str
     line_count: int
     attempt_id: UUID | None = None
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ from leoflow.triggerer import Triggerer
 SQL = load("run")
 LOOK_SECONDS = 0.1
 CALLBACK_SECONDS = 0.5
+LATE_CHUNKS = 100
+"""Chunks of logs are committed in another order than they are numbered; so many back are looked at again."""
 FINAL = frozenset({"success", "failed"})
 SCRATCH_POSTGRES = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "2GB"}
 
@@ -233,6 +235,8 @@ class _Room:
                     break
                 await asyncio.sleep(LOOK_SECONDS)
             ended.set()
+        if state in FINAL and self.watcher.wants_logs:
+            await view.show_rest_of_logs()
         if state not in FINAL and self.settings.dsn is not None:
             async with self.pool.connection() as connection:
                 await connection.execute(SQL["cancel_run"], (dag_id, run_id))
@@ -261,7 +265,7 @@ class _View:
     watcher: Watcher
     instances: tuple[Instance, ...] = ()
     shown: dict[str, tuple[str | None, int]] = field(default_factory=dict)
-    last_log: int = 0
+    shown_logs: set[int] = field(default_factory=set)
 
     async def state(self) -> tuple[str, float]:
         """The run's state and its seconds so far."""
@@ -274,18 +278,36 @@ class _View:
         """Tell what changed since the last time."""
         async with self.pool.connection() as connection:
             rows = await (await connection.execute(SQL["instances"], (self.run_key,))).fetchall()
-            logs = []
-            if self.watcher.wants_logs:
-                logs = await (await connection.execute(SQL["log_chunks"], (self.run_key, self.last_log))).fetchall()
-        for seq, task_id, map_index, lines in logs:
-            self.last_log = seq
-            self.watcher.log_lines(task_id, map_index, lines.splitlines())
+        if self.watcher.wants_logs:
+            await self._show_logs(max(self.shown_logs, default=0) - LATE_CHUNKS)
         self.instances = tuple(Instance(*row) for row in rows)
         for instance in self.instances:
             now = (instance.state, instance.try_number)
             if self.shown.get(instance.label, (None, 0)) != now:
                 self.shown[instance.label] = now
                 self.watcher.changed(instance)
+
+    async def show_rest_of_logs(self) -> None:
+        """Show the lines that come after the run's end, until all are there."""
+        while True:
+            if not await retry_transient(self._expects_logs):
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+        await retry_transient(functools.partial(self._show_logs, 0))
+
+    async def _expects_logs(self) -> bool:
+        async with self.pool.connection() as connection:
+            row = await (await connection.execute(SQL["logs_are_open"], (self.run_key,))).fetchone()
+        return bool(row and row[0])
+
+    async def _show_logs(self, after: int) -> None:
+        """Show the chunks after a place that were not shown yet."""
+        known = [seq for seq in self.shown_logs if seq > after]
+        async with self.pool.connection() as connection:
+            chunks = await (await connection.execute(SQL["log_chunks"], (self.run_key, after, known))).fetchall()
+        for seq, task_id, map_index, lines in chunks:
+            self.shown_logs.add(seq)
+            self.watcher.log_lines(task_id, map_index, [line for line in lines.split("\n") if line])
 
 
 async def _return_values(pool: Pool, run_key: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def run(sdk: sdk_adapter.Sdk, order: dict[str, Any], channels: Descriptors, pare
 
     Args:
         sdk: the warmed Task SDK of the zygote.
-        order: `env` (added to the zygote's), `cwd`, `memory_bytes` and `cores` (or null).
+        order: `env` (added to the zygote's), `cwd`, `memory_bytes`, `cores` and `log_limit_bytes` (or null).
         channels: descriptors received with the order.
         parent: process id of the zygote.
     """
@@ -53,11 +53,12 @@ def spawn(order: dict[str, Any], channels: Descriptors, parent: int) -> NoReturn
     code = 125
     try:
         detach(parent)
-        _place(channels)
+        _place(channels, order)
         os.set_inheritable(sdk_adapter.LOG_DESCRIPTOR, True)
         os.chdir(order["cwd"])
         processes.keep_to_cores(order.get("cores"))
-        arguments = [sys.executable, str(_BOOTSTRAP), "spawned", str(order.get("memory_bytes") or 0)]
+        limits = [str(order.get(name) or 0) for name in ("memory_bytes", "log_limit_bytes")]
+        arguments = [sys.executable, str(_BOOTSTRAP), "spawned", *limits]
         # The zygote's SDK has put something unusable in the place of its database's address.
         inherited = {**os.environ, **sdk_adapter.sdk_environment(os.environ["AIRFLOW_HOME"])}
         os.execve(sys.executable, arguments, {**inherited, **order["env"]})
@@ -68,15 +69,15 @@ def spawn(order: dict[str, Any], channels: Descriptors, parent: int) -> NoReturn
         os._exit(code)
 
 
-def run_spawned(memory_bytes: int) -> NoReturn:
-    """Run the attempt whose process `spawn` has prepared, in the new interpreter; never returns."""
+def run_spawned(memory_bytes: int, log_limit_bytes: int) -> NoReturn:
+    """Run the attempt whose process `spawn` has prepared, in the new interpreter; never returns. 0 is no limit."""
     code = 125
     try:
         os.set_inheritable(sdk_adapter.LOG_DESCRIPTOR, False)
         sdk_adapter.reopen_standard_input()
         with contextlib.redirect_stdout(io.StringIO()):  # libraries that say so when they are imported
             sdk = sdk_adapter.Sdk(has_log=True)
-        printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR)
+        printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR, log_limit_bytes or None)
         if memory_bytes:
             _limit_memory(memory_bytes)
         code = _run_task(sdk, ())
@@ -90,7 +91,7 @@ def run_spawned(memory_bytes: int) -> NoReturn:
 def run_here(sdk: sdk_adapter.Sdk, order: dict[str, Any], channels: Descriptors) -> int:
     """Run an attempt in this process, which `detach` has prepared, and return its exit code. Raises nothing."""
     try:
-        _place(channels)
+        _place(channels, order)
         _enter(order)
         return _run_task(sdk, order["env"])
     except BaseException:  # nothing may escape into the zygote's code
@@ -144,7 +145,7 @@ def _limit_memory(own: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def _place(channels: Descriptors) -> None:
+def _place(channels: Descriptors, order: dict[str, Any]) -> None:
     """Put each channel where the SDK and user code expect it, and keep no other copy."""
     placed = (channels.supervisor, channels.stdout, channels.stderr, channels.logs)
     # Received descriptors are above 3: a zygote keeps 0 to 3 occupied.
@@ -152,7 +153,7 @@ def _place(channels: Descriptors) -> None:
         os.dup2(source, target, inheritable=target != sdk_adapter.LOG_DESCRIPTOR)
         os.close(source)
     sdk_adapter.reopen_standard_input()
-    printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR)
+    printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR, order.get("log_limit_bytes"))
 
 
 def _run_task(sdk: sdk_adapter.Sdk, environment: "Iterable[str]") -> int:

@@ -1,7 +1,7 @@
 """An attempt in an interpreter of its own.
 
-Usage: `bootstrap.py spawned <bytes of memory, 0 for no limit>`, executed by `leoflow.runtime.attempt.spawn`, which has
-put the attempt's channels, directory and variables in place.
+Usage: `bootstrap.py spawned <bytes of memory> <bytes of log>` (0 is no limit), executed by
+`leoflow.runtime.attempt.spawn`, which has put the attempt's channels, directory and variables in place.
 """
 
 import sys
@@ -12,9 +12,9 @@ from leoflow.runtime import attempt
 
 def main() -> NoReturn:
     """Run the attempt."""
-    memory_bytes = int(sys.argv[1])
+    memory_bytes, log_limit_bytes = map(int, sys.argv[1:3])
     sys.argv = sys.argv[:1]
-    attempt.run_spawned(memory_bytes)
+    attempt.run_spawned(memory_bytes, log_limit_bytes)
 
 
 if __name__ == "__main__":

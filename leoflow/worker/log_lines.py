@@ -22,10 +22,18 @@ class LogLines:
         emit: receives each finished line, without a line break.
         masker: hides the attempt's secrets.
         limit_bytes: after this much output a notice is written and the rest dropped.
+        end: called once no more lines come.
     """
 
-    def __init__(self, emit: Callable[[bytes], None], masker: Masker, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        emit: Callable[[bytes], None],
+        masker: Masker,
+        limit_bytes: int,
+        end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._emit = emit
+        self._end = end
         self._masker = masker
         self._limit = limit_bytes
         self._written = 0
@@ -34,6 +42,11 @@ class LogLines:
         self._cutting: set[str] = set()
         self.ran_out_of_memory = False
         """True once the log shows that a MemoryError ended the task."""
+
+    @property
+    def is_full(self) -> bool:
+        """True once the limit was reached: what comes is counted and dropped."""
+        return self._dropped > 0
 
     def feed(self, stream: str, data: bytes) -> None:
         """Take raw bytes of `stream`: "log" (the SDK's JSON lines), "stdout" or "stderr"."""
@@ -52,7 +65,7 @@ class LogLines:
         self._put({"timestamp": _now(), "level": level, "event": text, "logger": "leoflow.worker", **details})
 
     def close(self) -> None:
-        """Write what the streams left without a line break."""
+        """Write what the streams left without a line break, and say that this was all."""
         for stream, buffer in self._partial.items():
             if buffer:
                 self._finish_line(stream, buffer)
@@ -60,6 +73,7 @@ class LogLines:
             self.note(f"{self._dropped:,} more bytes of output were dropped.", level="warning")
             self._dropped = 0
         self._partial.clear()
+        self._end()
 
     def _append(self, stream: str, buffer: bytearray, piece: bytes) -> None:
         room = MAX_LINE_BYTES - len(buffer)

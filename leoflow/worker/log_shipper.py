@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import psycopg
@@ -23,12 +24,19 @@ _BATCH_BYTES = 4 * 1024 * 1024
 _MAX_PENDING_BYTES = 128 * 1024 * 1024
 
 
+@dataclass(slots=True)
+class _Pending:
+    claimed: ClaimedAttempt
+    lines: list[bytes] = field(default_factory=list)
+    is_last: bool = False
+
+
 class LogShipper:
     """Buffers lines by attempt; `run` writes them about five times a second, or sooner when much has come."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._pending: dict[UUID, tuple[ClaimedAttempt, list[bytes]]] = {}
+        self._pending: dict[UUID, _Pending] = {}
         self._rendered: dict[UUID, Rendered] = {}
         self._bytes = 0
         self._soon = asyncio.Event()
@@ -43,6 +51,15 @@ class LogShipper:
             self._add(claimed, line)
 
         return emit
+
+    def ender(self, claimed: ClaimedAttempt) -> Callable[[], None]:
+        """Return the function that says that the lines of one attempt have all come."""
+
+        def end() -> None:
+            self._of(claimed).is_last = True
+            self._soon.set()
+
+        return end
 
     def render(self, rendered: Rendered | None) -> None:
         """Take the rendered fields of an attempt; what it had sent before and is not written yet is merged."""
@@ -83,21 +100,24 @@ class LogShipper:
         if self._bytes > _MAX_PENDING_BYTES:
             self._lost += 1
             return
-        entry = self._pending.get(claimed.attempt_id)
-        if entry is None:
-            entry = self._pending[claimed.attempt_id] = (claimed, [])
-        entry[1].append(line)
+        self._of(claimed).lines.append(line)
         self._bytes += len(line)
         self._soon.set()
         if self._bytes >= _FLUSH_BYTES:
             self._full.set()
+
+    def _of(self, claimed: ClaimedAttempt) -> _Pending:
+        pending = self._pending.get(claimed.attempt_id)
+        if pending is None:
+            pending = self._pending[claimed.attempt_id] = _Pending(claimed)
+        return pending
 
     async def _flush_once(self) -> bool:
         async with self._writing:
             taken = self._take()
             rendered, self._rendered = self._rendered, {}
             try:
-                await self._write([*(_chunk(claimed, lines) for claimed, lines in taken), *rendered.values()])
+                await self._write([*map(_chunk, taken), *rendered.values()])
             except (psycopg.Error, PoolTimeout) as error:
                 log.warning("log lines not written, trying again", error=str(error), attempts=len(taken))
                 self._put_back(taken)
@@ -130,13 +150,13 @@ class LogShipper:
             for entry in entries:
                 await self._write([entry])
 
-    def _take(self) -> list[tuple[ClaimedAttempt, list[bytes]]]:
-        taken: list[tuple[ClaimedAttempt, list[bytes]]] = []
+    def _take(self) -> list[_Pending]:
+        taken: list[_Pending] = []
         size = 0
         for attempt_id in list(self._pending):
-            claimed, lines = self._pending.pop(attempt_id)
-            taken.append((claimed, lines))
-            size += sum(map(len, lines))
+            pending = self._pending.pop(attempt_id)
+            taken.append(pending)
+            size += sum(map(len, pending.lines))
             if size > _BATCH_BYTES:
                 break
         self._bytes -= size
@@ -145,21 +165,24 @@ class LogShipper:
             self._full.clear()
         return taken
 
-    def _put_back(self, taken: list[tuple[ClaimedAttempt, list[bytes]]]) -> None:
-        for claimed, lines in taken:
-            newer = self._pending.get(claimed.attempt_id)
-            self._pending[claimed.attempt_id] = (claimed, lines + (newer[1] if newer else []))
-            self._bytes += sum(map(len, lines))
+    def _put_back(self, taken: list[_Pending]) -> None:
+        for pending in taken:
+            newer = self._of(pending.claimed)
+            newer.lines[:0] = pending.lines
+            newer.is_last |= pending.is_last
+            self._bytes += sum(map(len, pending.lines))
         self._soon.set()
 
 
-def _chunk(claimed: ClaimedAttempt, lines: list[bytes]) -> LogChunk:
+def _chunk(pending: _Pending) -> LogChunk:
+    claimed = pending.claimed
     return LogChunk(
         run_key=claimed.run_key,
         task_idx=claimed.task_idx,
         map_index=claimed.map_index,
         try_number=claimed.try_number,
         attempt_id=claimed.attempt_id,
-        lines=b"\n".join([*lines, b""]).decode("utf-8", errors="replace"),
-        line_count=len(lines),
+        lines=b"\n".join([*pending.lines, b""]).decode("utf-8", errors="replace"),
+        line_count=len(pending.lines),
+        is_last=pending.is_last,
     )

@@ -30,13 +30,12 @@ from leoflow.worker.launchers.base import AttemptProcess, Ended, Launcher, Launc
 from leoflow.worker.launchers.environment_variables import secrets_in
 from leoflow.worker.log_lines import LogLines
 from leoflow.worker.masking import Masker
+from leoflow.worker.output_pipes import OutputPipes
 from leoflow.worker.startup import launch_order
 from leoflow.worker.task_settings import TaskSettingsCache
 
 log = structlog.get_logger(__name__)
 
-_READ_SIZE = 64 * 1024
-_PIPE_READS = 4
 _DRAIN_SECONDS = 1.0
 _RENDERED_DELAY = 0.5
 
@@ -62,6 +61,7 @@ class Session:
         settings: limits and time-outs.
         reporter: takes the outcome.
         emit: takes finished log lines.
+        end_log: told when there are no more of them.
         render: takes rendered template fields.
     """
 
@@ -74,6 +74,7 @@ class Session:
         settings: WorkerSettings,
         reporter: Reporter,
         emit: Callable[[bytes], None],
+        end_log: Callable[[], None],
         render: Callable[[Rendered | None], None],
     ) -> None:
         self.attempt = attempt
@@ -86,12 +87,11 @@ class Session:
         self._settings = settings
         self._reporter = reporter
         self._render = render
-        self.lines = LogLines(emit, masker, settings.log_limit_bytes)
+        self.lines = LogLines(emit, masker, settings.log_limit_bytes, end_log)
         self._loop = asyncio.get_running_loop()
         self._process: AttemptProcess | None = None
         self._channel: FrameChannel | None = None
-        self._readers: dict[int, str] = {}
-        self._outputs_closed = asyncio.Event()
+        self._pipes = OutputPipes(self.lines)
         self._requests: set[asyncio.Task[None]] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._stopping: str | None = None
@@ -162,7 +162,8 @@ class Session:
         if settings.reserved:
             names = ", ".join(settings.reserved)
             self.lines.note(f"leoflow.yaml sets {names}: reserved for Leoflow, not set.", level="warning")
-        return launch_order(self.attempt.claimed, settings, secrets, asset_events)
+        limit = self._settings.log_limit_bytes
+        return launch_order(self.attempt.claimed, settings, secrets, asset_events, limit)
 
     async def _asset_events(self) -> list[dict[str, Any]]:
         claimed = self.attempt.claimed
@@ -176,7 +177,7 @@ class Session:
         for remark in process.remarks:
             self.lines.note(remark, level="info")
         for stream, descriptor in process.output_fds.items():
-            self._read_from(descriptor, stream)
+            self._pipes.read(descriptor, stream)
         self._channel = FrameChannel(
             socket.socket(fileno=process.supervisor_fd),
             limit=self._settings.frame_limit_bytes,
@@ -205,13 +206,12 @@ class Session:
         """Read what is left in the pipes; nothing that still holds them open may delay the outcome."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
-                await self._outputs_closed.wait()
+                await self._pipes.wait_closed()
 
     def _release(self) -> None:
         for timer in self._timers:
             timer.cancel()
-        for descriptor in list(self._readers):
-            self._stop_reading(descriptor)
+        self._pipes.close()
         if self._channel is not None:
             self._channel.close()
         for request in self._requests:
@@ -219,53 +219,6 @@ class Session:
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> None:
         self._timers.append(self._loop.call_later(seconds, callback))
-
-    # -- output -------------------------------------------------------------------------------------------
-
-    def _read_from(self, descriptor: int, stream: str) -> None:
-        os.set_blocking(descriptor, False)
-        self._readers[descriptor] = stream
-        self._outputs_closed.clear()
-        self._loop.add_reader(descriptor, self._output, descriptor, stream)
-
-    def _output(self, descriptor: int, stream: str) -> None:
-        if stream == "log":
-            # What was printed before this log line is in its pipe already: keep the order.
-            for other, name in list(self._readers.items()):
-                if name != "log":
-                    self._read_once(other, name)
-        if descriptor in self._readers:
-            self._read_once(descriptor, stream)
-
-    def _read_once(self, descriptor: int, stream: str) -> bool:
-        try:
-            data = os.read(descriptor, _READ_SIZE)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError:
-            data = b""
-        if data:
-            self.lines.feed(stream, data)
-        else:
-            self._stop_reading(descriptor)
-        return bool(data)
-
-    def _read_what_is_there(self) -> None:
-        """Read the output the task wrote before the message that is being handled."""
-        for stream in ("stdout", "stderr", "log"):
-            for descriptor, name in list(self._readers.items()):
-                if name == stream:
-                    # A pipe holds no more than this; a thread that prints on must not keep us here.
-                    for _ in range(_PIPE_READS):
-                        if not self._read_once(descriptor, name):
-                            break
-
-    def _stop_reading(self, descriptor: int) -> None:
-        self._loop.remove_reader(descriptor)
-        os.close(descriptor)
-        del self._readers[descriptor]
-        if not self._readers:
-            self._outputs_closed.set()
 
     # -- requests -----------------------------------------------------------------------------------------
 
@@ -311,7 +264,7 @@ class Session:
             self._answer(request_id, await perform(operation, self._store, self.attempt, message))
         except FaultError as fault:
             if fault.note is not None:
-                self._read_what_is_there()
+                self._pipes.read_what_is_there()
                 self.lines.note(fault.note)
             self._refuse(request_id, fault)
 
@@ -338,7 +291,7 @@ class Session:
         except (KeyError, TypeError) as error:
             self._refuse(request_id, refused(f"malformed {message.get('type')} message: {error}"))
             return
-        self._read_what_is_there()
+        self._pipes.read_what_is_there()
         if outcome.state == "failed" and self.lines.ran_out_of_memory:
             self._explain_memory_limit()
         outcome, problem = storable(outcome)
@@ -370,7 +323,7 @@ class Session:
     def _send_log_pipe(self, request_id: int) -> None:
         """Give the attempt (or a process it started) a new pipe for structured log lines."""
         read, write = os.pipe()
-        self._read_from(read, "log")
+        self._pipes.read(read, "log")
         if self._channel is not None:
             self._channel.send([request_id, {"type": "SentFDs", "fds": [write]}], write)
 

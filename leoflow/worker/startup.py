@@ -19,10 +19,12 @@ def launch_order(
     settings: TaskSettings,
     secrets: Mapping[str, str],
     asset_events: Sequence[dict[str, Any]] = (),
+    log_limit_bytes: int | None = None,
 ) -> LaunchOrder:
     """Return what the launcher needs.
 
-    `secrets` are the worker's AIRFLOW_CONN_X and the like the attempt may have, `asset_events` those that made the run.
+    `secrets` are the worker's AIRFLOW_CONN_X and the like the attempt may have, `asset_events` those that made the run,
+    `log_limit_bytes` how much of its log the worker keeps.
     """
     env = {**secrets, **settings.env}
     if claimed.has_reduce:
@@ -39,6 +41,7 @@ def launch_order(
         memory_bytes=settings.memory_bytes,
         cores=settings.cores,
         attempts_per_process=settings.attempts_per_process,
+        log_limit_bytes=log_limit_bytes,
     )
 
 

@@ -168,6 +168,7 @@ class Worker:
                 self._settings.worker,
                 self._finisher,
                 self._shipper.emitter(claimed),
+                self._shipper.ender(claimed),
                 self._shipper.render,
             )
             self._sessions[session.attempt_id] = session

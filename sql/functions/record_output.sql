@@ -3,7 +3,7 @@
 -- Locks: as save_places, then as save_rendered. Callers: worker.
 create or replace function leoflow_core.record_output(
     p_log_run_keys bigint[], p_log_task_idxs int[], p_log_map_indexes int[], p_log_try_numbers int[],
-    p_log_attempt_ids uuid[], p_lines text[], p_line_counts int[],
+    p_log_attempt_ids uuid[], p_lines text[], p_line_counts int[], p_are_last boolean[],
     p_placed_run_keys bigint[], p_placed_task_idxs int[], p_placed_map_indexes int[], p_placed_attempt_ids uuid[],
     p_pids int[], p_hostname text,
     p_rendered_run_keys bigint[], p_rendered_task_idxs int[], p_rendered_map_indexes int[],
@@ -23,12 +23,12 @@ begin
     if p_log_run_keys is not null then
         perform leoflow_core.append_log(
             p_log_run_keys, p_log_task_idxs, p_log_map_indexes, p_log_try_numbers, p_lines, p_line_counts,
-            p_log_attempt_ids
+            p_log_attempt_ids, p_are_last
         );
     end if;
 end
 $$;
 comment on function leoflow_core.record_output(
-    bigint[], int[], int[], int[], uuid[], text[], int[], bigint[], int[], int[], uuid[], int[], text, bigint[], int[],
-    int[], uuid[], jsonb[], text[]
+    bigint[], int[], int[], int[], uuid[], text[], int[], boolean[], bigint[], int[], int[], uuid[], int[], text,
+    bigint[], int[], int[], uuid[], jsonb[], text[]
 ) is 'Writes log lines, processes and template fields of attempts in one call.';

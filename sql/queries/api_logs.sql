@@ -14,3 +14,6 @@ select max(seq)
 from leoflow_core.task_log
 where
     run_key = %(run_key)s and task_idx = %(task_idx)s and map_index = %(map_index)s and try_number = %(try_number)s;
+
+-- name: is_open
+select leoflow_core.log_is_open(%(run_key)s, %(task_idx)s, %(map_index)s, %(try_number)s);

@@ -22,13 +22,16 @@ where x.run_key = %s and x.key = 'return_value'
 order by t.position, t.task_id, x.map_index;
 
 -- name: log_chunks
--- Logs in the order they arrived, from a sequence number on.
+-- Logs in the order they arrived, from a sequence number on, without those that were shown.
 select l.seq, t.task_id, l.map_index, l.lines
 from leoflow_core.task_log as l
 inner join leoflow_core.dag_run as r on r.run_key = l.run_key
 inner join leoflow_core.task as t on t.version_key = r.version_key and t.task_idx = l.task_idx
-where l.run_key = %s and l.seq > %s
+where l.run_key = %s and l.seq > %s and l.seq <> all(%s::bigint[])
 order by l.seq;
+
+-- name: logs_are_open
+select leoflow_core.log_is_open(%s);
 
 -- name: cancel_run
 select leoflow.cancel_run(%s, %s);

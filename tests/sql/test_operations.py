@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from leoflow import engine
+from leoflow.engine import LogChunk
 from tests.sql.dags import (
     Connection,
     chain,
@@ -255,6 +256,26 @@ async def test_partitions_take_their_rows_out_of_the_default(connection: Connect
         "from leoflow_core.dag_run limit 1"
     )
     assert await scalar(connection, "select sum(line_count) from leoflow.task_logs") == 2
+
+
+async def test_a_log_is_open_until_its_last_lines_are_there_or_its_worker_is_gone(connection: Connection) -> None:
+    worker = await new_worker(connection)
+    run = await run_of(connection, dag("d", [task("a"), task("b", "a")]))
+    [attempt] = await engine.claim(connection, worker, 1)
+    assert not await scalar(connection, "select leoflow_core.log_is_open(%s)", run.run_key), "it has not ended"
+    await engine.finish(connection, worker, [outcome(attempt)])
+    place = (attempt.run_key, attempt.task_idx, attempt.map_index, attempt.try_number)
+    is_open = "select leoflow_core.log_is_open(%s, %s, %s, %s)"
+    for is_last in (False, True):
+        assert await scalar(connection, is_open, *place)
+        assert not await scalar(connection, is_open, *place[:3], 7), "there was no such try"
+        chunk = LogChunk(*place, "{}\n", 1, attempt.attempt_id, is_last)
+        await engine.append_log(connection, [chunk])
+    assert not await scalar(connection, is_open, *place)
+    await drain(connection, worker)
+    assert await scalar(connection, "select leoflow_core.log_is_open(%s)", run.run_key), "the one of b"
+    await connection.execute("select leoflow_core.retire_worker(%s)", (worker,))
+    assert not await scalar(connection, "select leoflow_core.log_is_open(%s)", run.run_key)
 
 
 async def test_retention_deletes_old_finished_runs_only(connection: Connection) -> None:

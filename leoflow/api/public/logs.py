@@ -1,11 +1,14 @@
 """Logs of attempts, as one JSON document or line by line, followed with continuation tokens.
 
 A token carries the last chunk read, so that the next request gets only what came later; it is absent once the try has
-ended and everything was sent.
+ended and everything was sent. Airflow's UI reads once more after the end and then no more: a request that comes before
+the last lines are written waits for them a moment.
 """
 
+import asyncio
 import base64
 import binascii
+import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
@@ -30,6 +33,9 @@ router = APIRouter(prefix="/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances", t
 
 CHUNKS_PER_READ = 200
 CHUNKS_PER_ANSWER = 2000
+LAST_LINES_SECONDS = 1.0
+"""How long a request waits for the last lines of a try that has ended."""
+_LOOK_SECONDS = 0.05
 _ACTIVE = ("queued", "running", "restarting", "deferred", "up_for_reschedule")
 _NEVER_RAN = {
     "upstream_failed": "Task did not run because upstream task(s) failed.",
@@ -82,12 +88,13 @@ async def get_log(
         raise HTTPException(404, "TaskInstance not found")
     attempt = found[-1]
     after = _decode(token)
+    is_complete = await _is_complete(conn, attempt)
     if NDJSON in accept:
-        headers = await _continuation_header(conn, attempt, after)
+        headers = {} if is_complete else await _continuation_header(conn, attempt, after)
         return StreamingResponse(_stream(state, attempt, after), media_type=NDJSON, headers=headers)
     limit = None if full_content else CHUNKS_PER_ANSWER
     lines, last = await _lines(conn, attempt, after, limit)
-    ended = _has_ended(attempt) and (limit is None or len(lines) < limit)
+    ended = is_complete and (limit is None or len(lines) < limit)
     if not lines and after == 0:
         lines = [chunk async for chunk in _copy(state.log_store, attempt)]
     content = [line async for line in _decorated(_listed(lines), attempt, first=after == 0)]
@@ -107,8 +114,20 @@ async def get_external_log_url(
     raise HTTPException(400, "Task log handler does not support external logs.")
 
 
+async def _is_complete(conn: Conn, attempt: store.Row) -> bool:
+    """Whether no more lines can come for a try; waits a moment for those that are under way."""
+    if not _has_ended(attempt):
+        return False
+    deadline = time.monotonic() + LAST_LINES_SECONDS
+    while await store.value(conn, SQL.is_open, attempt):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(_LOOK_SECONDS)
+    return True
+
+
 def _has_ended(attempt: store.Row) -> bool:
-    """Whether no more lines can come for a try."""
+    """Whether a try is over."""
     return attempt["state"] not in _ACTIVE and (attempt["end_date"] is not None or attempt["state"] is not None)
 
 
@@ -130,8 +149,6 @@ def _decode(token: str | None) -> int:
 
 async def _continuation_header(conn: Conn, attempt: store.Row, after: int) -> dict[str, str]:
     """The token of a stream is sent ahead of it: it names the last chunk there is now, where the stream ends."""
-    if _has_ended(attempt):
-        return {}
     last = await store.value(conn, SQL.last_chunk, attempt)
     attempt["until"] = max(last or 0, after)
     return {"Airflow-Continuation-Token": _encode(attempt["until"])}

@@ -36,6 +36,7 @@ class LaunchOrder:
     memory_bytes: int | None = None
     cores: int | None = None
     attempts_per_process: int = 1
+    log_limit_bytes: int | None = None
     greeting: bytes = b""
 
 

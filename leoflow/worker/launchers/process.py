@@ -97,6 +97,7 @@ class ForkServerLauncher:
             "memory_bytes": order.memory_bytes,
             "cores": belongings.cores,
             "attempts_per_process": order.attempts_per_process,
+            "log_limit_bytes": order.log_limit_bytes,
         }
         return await fork_attempt(client, message, belongings, order.greeting, self._remarks(order, project))
 

@@ -129,10 +129,12 @@ class Stage:
         key = (attempt["run_key"], attempt["task_idx"], attempt["map_index"])
         lines = outcome.get("log", [{"timestamp": "2026-11-22T10:00:00Z", "level": "info", "event": "hello"}])
         await self.one(
-            "insert into leoflow_core.task_log (run_key, task_idx, map_index, try_number, lines, line_count)"
-            " values (%s, %s, %s, %s, %s, %s)",
+            "insert into leoflow_core.task_log"
+            " (run_key, task_idx, map_index, try_number, attempt_id, is_last, lines, line_count)"
+            " values (%s, %s, %s, %s, %s, true, %s, %s)",
             *key,
             attempt["try_number"],
+            attempt["attempt_id"],
             "".join(json.dumps(line) + "\n" for line in lines),
             len(lines),
         )

@@ -1,10 +1,12 @@
 """Listing, reading, marking and clearing task instances, their tries, XComs and logs."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from leoflow.api.public import logs
 from tests.contract.public.stage import Stage
 
 pytestmark = pytest.mark.anyio
@@ -245,6 +247,34 @@ async def test_following_a_running_log_gets_only_what_is_new(client: httpx.Async
     assert (await client.get(path, params={"token": token})).json()["content"] == []
     streamed = await client.get(path, params={"token": token}, headers={"accept": "application/x-ndjson"})
     assert (streamed.text, streamed.headers["airflow-continuation-token"]) == ("", token)
+
+
+async def test_the_last_lines_come_after_the_end_and_are_waited_for(
+    client: httpx.AsyncClient, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.start("etl", "r")
+    await stage.work({"extract": {"log": [{"event": "first"}]}})
+    await stage.one("update leoflow_core.task_log set is_last = false")
+
+    async def write(_: float) -> None:
+        await stage.one(
+            "insert into leoflow_core.task_log"
+            " (run_key, task_idx, map_index, try_number, attempt_id, is_last, lines, line_count)"
+            " select run_key, task_idx, map_index, try_number, attempt_id, true, %s, 1 from leoflow_core.task_log",
+            '{"event":"last"}\n',
+        )
+
+    path = f"{RUN}/taskInstances/extract/logs/1"
+    streamed = {"accept": "application/x-ndjson"}
+    monkeypatch.setattr(logs, "LAST_LINES_SECONDS", 0)
+    assert (await client.get(path)).json()["continuation_token"] is not None, "there may be more"
+    assert "airflow-continuation-token" in (await client.get(path, headers=streamed)).headers
+    monkeypatch.setattr(logs, "LAST_LINES_SECONDS", 60)
+    monkeypatch.setattr(logs, "asyncio", SimpleNamespace(sleep=write))
+    lines = await client.get(path, headers=streamed)
+    assert lines.text.splitlines()[-1].endswith('"event":"last"}')
+    assert "airflow-continuation-token" not in lines.headers
+    assert (await client.get(path)).json()["continuation_token"] is None
 
 
 async def test_a_task_that_never_ran_has_a_log_that_says_why(client: httpx.AsyncClient, stage: Stage) -> None:

@@ -79,6 +79,16 @@ def test_a_failing_task_is_exit_code_1_and_its_log_is_shown_on_request(shared: P
     assert "no such luck" in stderr and "before" in stderr
 
 
+def test_what_a_task_says_after_its_end_is_shown_too(shared: Path, tmp_path: Path) -> None:
+    path = project(tmp_path, "return 1")
+    source = (path / "dag.py").read_text()
+    callback = "def say(context):\n    time.sleep(1)\n    print('said', 'last')\n\n\n"
+    source = source.replace("@dag(", f"{callback}@dag(").replace("@task\n", "@task(on_success_callback=say)\n")
+    (path / "dag.py").write_text(source)
+    _, stderr = run(shared, str(path), "--logs")
+    assert "said last" in stderr
+
+
 def test_conf_and_logical_date_reach_the_task(shared: Path, tmp_path: Path) -> None:
     path = project(
         tmp_path, 'c = get_current_context(); return [c["dag_run"].conf["answer"], c["logical_date"].isoformat()]'

@@ -70,7 +70,8 @@ async def append(stage: Stage, claimed: Any, *lines: str) -> None:
     key = (claimed["run_key"], claimed["task_idx"], claimed["map_index"], claimed["try_number"])
     async with stage.pool.connection() as conn:
         for line in lines:
-            await engine.append_log(conn, [LogChunk(*key, f'{{"event":"{line}"}}\n', 1)])
+            chunk = LogChunk(*key, f'{{"event":"{line}"}}\n', 1, UUID(claimed["attempt_id"]), is_last=True)
+            await engine.append_log(conn, [chunk])
 
 
 def copies(place: Path) -> dict[str, str]:
@@ -188,6 +189,7 @@ async def test_a_log_the_database_dropped_is_read_back(
     assert "a line\u2028with a separator" in before["application/json"]
     await copy_logs(database_url, settings)
     await stage.one("delete from leoflow_core.task_log")
+    await stage.one("select leoflow_core.retire_worker(%s)", stage.worker_key)
     assert {accept: await events(accept) for accept in before} == before
 
 

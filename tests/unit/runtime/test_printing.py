@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from leoflow.runtime.printing import PrintedLines
+from leoflow.runtime.printing import Budget, PrintedLines
 
 
 class Pipes:
@@ -84,3 +84,15 @@ def test_bytes_that_are_not_text_do_not_break_the_log(pipes: Pipes) -> None:
     pipes.stream.buffer.write(b"\xff\xfe\x00 binary\n")
     pipes.stream.flush()
     assert [line["event"] for line in pipes.logged()] == ["\ufffd\ufffd\x00 binary"]
+
+
+def test_what_is_printed_beyond_the_limit_is_passed_on_as_it_is_and_in_blocks(pipes: Pipes) -> None:
+    pipes.stream.buffer.raw._budget = Budget(10_000 - 2 * 65_536)  # less what may be in the pipes
+    for _ in range(40):
+        print("x" * 999, file=pipes.stream)
+    assert 8 < len(pipes.logged()) < 12
+    assert pipes.plain() == b"", "less than a block was printed since"
+    print("half", end="", file=pipes.stream, flush=True)
+    pipes.stream.buffer.raw.finish()
+    assert pipes.plain().endswith(b"x\nhalf")
+    assert pipes.logged() == []

@@ -1,0 +1,1 @@
+alter table leoflow_core.task_log drop column is_last;
