@@ -82,19 +82,52 @@ def _binary() -> str:
     return found
 
 
+def offer_uv(environment: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """Return variables with which tasks find a uv, as Airflow's `@task.virtualenv` looks for one.
+
+    Where there is none on PATH, `directory` is put at its end, which then holds a link to Leoflow's own uv and nothing
+    else; so that this makes no difference to where packages come from, uv is also told what pip is configured to use.
+    Where that link cannot be made, the variables stay as they are.
+    """
+    offered = dict(environment)
+    if shutil.which("uv", path=offered.get("PATH", os.defpath)) is not None:
+        return offered
+    link = directory / "uv"
+    try:
+        binary = _binary()
+        directory.mkdir(parents=True, exist_ok=True)
+        if not (link.is_symlink() and str(link.readlink()) == binary):
+            fresh = directory / f".uv-{os.getpid()}"
+            fresh.symlink_to(binary)
+            fresh.replace(link)
+    except (LeoflowError, OSError):
+        return offered
+    offered["PATH"] = os.pathsep.join((offered.get("PATH", os.defpath), str(directory)))
+    more = _pip_setting(environment, "extra-index-url")
+    if more and "UV_INDEX" not in environment and "UV_EXTRA_INDEX_URL" not in environment:
+        # To pip all indexes are alike; uv would look into the others only for what the first one does not know.
+        offered |= {"UV_INDEX": " ".join(more.split()), "UV_INDEX_STRATEGY": "unsafe-best-match"}
+    return {**offered, **_as_configured(environment)}
+
+
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment for uv: nothing of our own virtual environment, and pip's package index where uv has none."""
     dropped = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT")
     kept = {name: value for name, value in environ.items() if name not in dropped}
-    kept["NO_COLOR"] = "1"
-    if Path(_SYSTEM_CERTIFICATES).is_file() and not any(name in kept for name in _CERTIFICATE_VARIABLES):
+    return {**kept, "NO_COLOR": "1", **_as_configured(environ)}
+
+
+def _as_configured(environ: Mapping[str, str]) -> dict[str, str]:
+    """What uv must be told to use the certificates and the package index that pip uses here."""
+    told = {}
+    if Path(_SYSTEM_CERTIFICATES).is_file() and not any(name in environ for name in _CERTIFICATE_VARIABLES):
         # Company networks put their own authority there; uv would only trust the ones it was built with.
-        kept["UV_SYSTEM_CERTS"] = kept["UV_NATIVE_TLS"] = "1"
-    has_index = any(name in kept for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_CONFIG_FILE"))
+        told["UV_SYSTEM_CERTS"] = told["UV_NATIVE_TLS"] = "1"
+    has_index = any(name in environ for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_CONFIG_FILE"))
     index = _pip_setting(environ, "index-url")
     if index and not has_index:
-        kept["UV_DEFAULT_INDEX"] = index
-    return kept
+        told["UV_DEFAULT_INDEX"] = index
+    return told
 
 
 def _pip_setting(environ: Mapping[str, str], name: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import structlog
 
+from leoflow.environments.uv import offer_uv
 from leoflow.errors import LeoflowError
 from leoflow.runtime import control, processes, sdk_adapter
 from leoflow.worker.launchers.base import LaunchError, LaunchOrder
@@ -238,7 +239,8 @@ class ForkServerLauncher:
         return _Environment(client, process, hello["hazards"])
 
     def _inherited(self) -> dict[str, str]:
-        return clean_environment({name: text for name, text in os.environ.items() if name not in self._withheld})
+        inherited = {name: text for name, text in os.environ.items() if name not in self._withheld}
+        return offer_uv(clean_environment(inherited), self._home / "tools")
 
     async def _project(self, order: LaunchOrder) -> _Project:
         key = (order.environment_key, str(order.bundle_path), order.relative_fileloc)
