@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+import psycopg
 import typer
 
 import leoflow
@@ -19,6 +20,7 @@ from leoflow.cli.output import Output, OutputOption, print_document, print_rows
 from leoflow.config import Settings, load_settings
 from leoflow.db import binaries, migrate
 from leoflow.db.pool import connect, describe
+from leoflow.db.queries import load
 from leoflow.environments import DEFAULT_ENVIRONMENT
 from leoflow.environments.airflow_ui import is_complete, ui_directory
 from leoflow.errors import ExitCode, LeoflowError
@@ -67,7 +69,7 @@ def doctor(output: OutputOption = Output.TABLE, database_url: DatabaseOption = N
 
 async def examine(settings: Settings) -> list[Finding]:
     """Run every check, none of which changes anything."""
-    return [await check(settings) for check in (_python, _home, _disk, _postgres, _database, _environment, _ui, _port)]
+    return [await check(settings) for check in _CHECKS]
 
 
 async def _python(_settings: Settings) -> Finding:
@@ -136,6 +138,24 @@ async def _database(settings: Settings) -> Finding:
     return Finding("database", Verdict.OK, detail)
 
 
+async def _forking(settings: Settings) -> Finding:
+    """Name the DAGs whose attempts are not forked: they work, a second late each."""
+    server = embedded(settings)
+    dsn = settings.dsn or (server.dsn if server.running() else None)
+    try:
+        if dsn is None or not (await migrate.check(dsn)).current:
+            return Finding("forking", Verdict.OK, "checked when the database runs with the current schema")
+        async with await connect(dsn, application_name="leoflow-doctor") as connection:
+            spawned = await (await connection.execute(load("lite")["spawned_dags"])).fetchall()
+    except (LeoflowError, psycopg.Error) as error:
+        return Finding("forking", Verdict.OK, f"not checked: {error}")
+    if not spawned:
+        return Finding("forking", Verdict.OK, "attempts of all DAGs are forked")
+    why = "; ".join(f"{dag_id} ({project}): {reason}" for dag_id, project, reason in spawned)
+    hint = "do it inside the tasks that need it, not when the file is imported (docs/runtime.md)"
+    return Finding("forking", Verdict.WARNING, f"each attempt starts an interpreter of its own in {why}", hint)
+
+
 async def _environment(settings: Settings) -> Finding:
     python = settings.home / "envs" / DEFAULT_ENVIRONMENT.key / "bin" / "python"
     if not python.exists():
@@ -176,3 +196,6 @@ async def _port(settings: Settings) -> Finding:
             hint = f"leoflow may be running already; else choose another with --port ({error.strerror})"
             return Finding("port", Verdict.WARNING, f"{settings.host}:{settings.port} is taken", hint)
     return Finding("port", Verdict.OK, f"{settings.host}:{settings.port} is free")
+
+
+_CHECKS: tuple[Check, ...] = (_python, _home, _disk, _postgres, _database, _forking, _environment, _ui, _port)

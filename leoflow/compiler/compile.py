@@ -39,6 +39,8 @@ class CompiledDag:
     line: int | None = None
     warnings: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
+    spawned_because: str | None = None
+    """Why attempts of its file get an interpreter of their own; None when they are forked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,8 @@ def _finish(
             hint="Use fewer tasks, or .expand() over data.",
         )
     found = (*warnings, *_remarks(spec))
-    return CompiledDag(spec, project, bundle, place[1], found, result.seconds)
+    reason = " and ".join(result.fork_hazards) or None
+    return CompiledDag(spec, project, bundle, place[1], found, result.seconds, reason)
 
 
 def _remarks(spec: DagSpec) -> list[str]:

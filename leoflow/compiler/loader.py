@@ -56,6 +56,8 @@ class LoadResult:
     output: str = field(default="", compare=False)
     """What the file printed, its first and last part."""
     seconds: float = field(default=0.0, compare=False)
+    fork_hazards: tuple[str, ...] = ()
+    """Why the file cannot be forked once it is loaded; each attempt then gets an interpreter of its own."""
 
 
 class DagLoader(Protocol):
@@ -93,7 +95,7 @@ def read_result(request: LoadRequest, document: bytes, output: str = "") -> Load
         for dag in answer["dags"]
     )
     warnings = tuple(f"{each['file']}:{each['line']}: {each['what']}" for each in answer["warnings"])
-    return LoadResult(dags, warnings, output, answer["seconds"])
+    return LoadResult(dags, warnings, output, answer["seconds"], tuple(answer["hazards"]))
 
 
 def died(request: LoadRequest, status: int, output: str) -> CompileError:

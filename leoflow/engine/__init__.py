@@ -24,6 +24,7 @@ from leoflow.engine.definitions import (
     deactivate_dag,
     register_version,
     set_import_error,
+    set_spawn_reason,
 )
 from leoflow.engine.maintenance import (
     archive_runs,
@@ -129,6 +130,7 @@ __all__ = [
     "set_import_error",
     "set_paused",
     "set_run_state",
+    "set_spawn_reason",
     "skip_downstream",
     "start",
     "triggerer_beat",

@@ -57,6 +57,11 @@ async def deactivate_dag(conn: Connection, dag_id: str) -> bool:
     return known
 
 
+async def set_spawn_reason(conn: Connection, dag_id: str, reason: str | None) -> None:
+    """Note why attempts of a DAG get an interpreter of their own; None: they are forked."""
+    await conn.execute("select leoflow_core.set_spawn_reason(%s, %s)", (dag_id, reason))
+
+
 async def set_import_error(
     conn: Connection, filename: str, stack_trace: str, *, bundle_name: str = "dags", dag_ids: list[str] | None = None
 ) -> None:

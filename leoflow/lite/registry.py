@@ -73,6 +73,7 @@ class Registry:
                     parse_seconds=time.monotonic() - started,
                     is_paused_upon_creation=paused,
                 )
+                await engine.set_spawn_reason(connection, spec.dag_id, dag.spawned_because)
             return Registered(spec.dag_id, done.version_number, done.is_new, dag.warnings)
 
         return await retry_transient(write)

@@ -6,6 +6,13 @@ select d.dag_id, d.project_path, d.relative_fileloc
 from leoflow_core.dag as d
 where not d.is_stale and d.project_path is not null;
 
+-- name: spawned_dags
+-- DAGs whose attempts get an interpreter of their own, with where they come from and why.
+select d.dag_id, coalesce(d.project_path, d.fileloc, ''), d.spawn_reason
+from leoflow_core.dag as d
+where d.spawn_reason is not null and not d.is_stale
+order by d.dag_id;
+
 -- name: import_error_files
 select e.filename from leoflow_core.import_error as e;
 

@@ -1,6 +1,6 @@
--- Contract: one row per DAG and missing pool, one per timetable that fails, and one per DAG with assets that cannot be
--- active. Registration makes no pool and refuses none, so a task may name a pool with no slots at all; that is what a user
--- must be told.
+-- Contract: one row per DAG and missing pool, one per timetable that fails, one per DAG whose attempts cannot be forked,
+-- and one per DAG with assets that cannot be active. The types are Airflow's, whose clients know no others. Registration
+-- makes no pool and refuses none, so a task may name a pool with no slots at all; that is what a user must be told.
 -- Callers: the API's warning resource.
 create or replace view leoflow_core.api_dag_warnings as
 select
@@ -25,6 +25,18 @@ select
     coalesce(d.display_name, d.dag_id)
 from leoflow_core.dag d
 where d.schedule_error is not null and not d.is_stale
+union all
+select
+    d.dag_id,
+    'runtime varying value',
+    format(
+        'Each attempt of Dag ''%s'' starts an interpreter of its own and imports the file, which takes a second or more: %s. '
+        'Do it inside the tasks that need it, and they start in milliseconds.', d.dag_id, d.spawn_reason
+    ),
+    d.last_parsed_at,
+    coalesce(d.display_name, d.dag_id)
+from leoflow_core.dag d
+where d.spawn_reason is not null and not d.is_stale
 union all
 select
     d.dag_id,

@@ -24,13 +24,14 @@ def load(request: dict[str, Any]) -> dict[str, Any]:
         request: `root` (the project directory), `file` (the DAG file, relative to it).
 
     Returns:
-        `dags` (one description each, sorted by id), `warnings`, `python_version`, `seconds`; or `error`
+        `dags` (one description each, sorted by id), `warnings`, `hazards` (why the file cannot be forked once it is
+        loaded), `python_version`, `seconds`; or `error`
         with `what`, `file`, `line`, `rule`, `hint`, `traceback`. Never raises for what user code does.
     """
     root, file = Path(request["root"]).resolve(), request["file"]
     started = time.monotonic()
     threads = processes.thread_count()
-    answer: dict[str, Any] = {"python_version": "{}.{}".format(*sys.version_info[:2])}
+    answer: dict[str, Any] = {"python_version": "{}.{}".format(*sys.version_info[:2]), "hazards": []}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         try:
@@ -39,9 +40,7 @@ def load(request: dict[str, Any]) -> dict[str, Any]:
             answer["hazards"] = hazards.fork_hazards(threads)
         except BaseException as error:
             answer["error"] = failure_as_json(error, root, file)
-    answer["warnings"] = (
-        _warnings(caught, root) + answer.pop("plugin_errors", []) + _cost_of(answer.pop("hazards", []), file)
-    )
+    answer["warnings"] = _warnings(caught, root) + answer.pop("plugin_errors", []) + _cost_of(answer["hazards"], file)
     answer["seconds"] = round(time.monotonic() - started, 6)
     return answer
 

@@ -1,6 +1,7 @@
 """Compiles DAG files in forks of the warm environment zygote: a few milliseconds instead of seconds per file."""
 
 import asyncio
+import dataclasses
 import signal
 from typing import Any
 
@@ -50,7 +51,9 @@ class ForkServerLoader:
             raise loader.too_large(request)
         if not answer.start.strip():
             raise loader.died(request, ended.status, output.text())
-        return loader.read_result(request, bytes(answer.start), output.text())
+        result = loader.read_result(request, bytes(answer.start), output.text())
+        of_environment = await self._launcher.hazards_of(self._environment_key)
+        return dataclasses.replace(result, fork_hazards=(*of_environment, *result.fork_hazards))
 
     async def _watch(self, exited: "asyncio.Future[Ended]", output: Pipe, answer: Pipe, request: LoadRequest) -> None:
         waiting: set[asyncio.Future[Any]] = {exited, output.exceeded}

@@ -154,6 +154,14 @@ class ForkServerLauncher:
             os.close(output_write)
         return client, order_id, result_read, output_read
 
+    async def hazards_of(self, environment_key: str | None) -> Sequence[str]:
+        """Return why nothing of an environment can be forked; nothing where it can.
+
+        Raises:
+            LaunchError: the environment cannot be had.
+        """
+        return (await self._environment(environment_key)).hazards
+
     async def client_of(self, environment_key: str | None) -> ZygoteClient:
         """Return the channel to an environment's zygote, started if need be.
 

@@ -101,12 +101,20 @@ def test_downgrading_asks_first(monkeypatch: pytest.MonkeyPatch, capsys: Capture
     assert main(["db", "check"]) == 0
 
 
-def test_doctor_tells_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_doctor_tells_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: Captured, database: str) -> None:
     main(["doctor", "-o", "json"])
     document = json.loads(capsys.readouterr().out)
     checks = {check["check"]: check for check in document["checks"]}
     assert checks["database"]["verdict"] == "ok"
     assert checks["user interface"]["verdict"] == "warning"
+    assert checks["forking"]["detail"] == "attempts of all DAGs are forked"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("insert into leoflow_core.dag (dag_id) values ('rpc')")
+        connection.execute("select leoflow_core.set_spawn_reason('rpc', 'importing the DAG file loaded gRPC')")
+    main(["doctor", "-o", "json"])
+    checks = {check["check"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert checks["forking"]["verdict"] == "warning"
+    assert "rpc" in checks["forking"]["detail"] and "loaded gRPC" in checks["forking"]["detail"]
     monkeypatch.setenv("LEOFLOW_DATABASE_URL", "postgresql://127.0.0.1:1/none")
     assert main(["doctor"]) == ExitCode.FAILED
     assert "cannot be reached" in capsys.readouterr().out

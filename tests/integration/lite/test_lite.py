@@ -171,6 +171,19 @@ def test_a_project_appears_and_is_deactivated_with_its_history_kept(running: Lit
     assert running.run_state("passing", run_id) == "success"
 
 
+def test_a_file_that_cannot_be_forked_is_a_warning_of_its_dag(running: Lite, workspace: Path) -> None:
+    file = project(workspace, "threaded") / "dag.py"
+    good = file.read_text()
+    file.write_text(f"import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n{good}")
+
+    def warnings() -> str:
+        return str(running.get("/api/v2/dagWarnings?dag_id=threaded")["dag_warnings"])
+
+    until(lambda: "importing the DAG file started threads" in warnings(), what="a warning")
+    file.write_text(good)
+    until(lambda: warnings() == "[]", what="the warning goes away")
+
+
 def test_two_projects_with_one_dag_id_is_an_error_of_the_second(running: Lite, workspace: Path) -> None:
     copy = workspace / "zz_copy"
     shutil.copytree(workspace / "first", copy)

@@ -1,0 +1,1 @@
+alter table leoflow_core.dag drop column spawn_reason;
