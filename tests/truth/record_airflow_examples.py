@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,14 @@ def copy_examples(program: Path, dags: Path, plugins: Path) -> None:
 
 
 @contextlib.contextmanager
-def airflow(program: Path, home: Path, database_url: str) -> Iterator[tuple[AirflowApi, psycopg.Connection]]:
-    """Airflow on its examples; nothing is scheduled, every run is triggered."""
+def airflow(
+    program: Path, home: Path, database_url: str, copy_dags: Callable[[Path, Path, Path], None] = copy_examples
+) -> Iterator[tuple[AirflowApi, psycopg.Connection]]:
+    """Airflow on the DAGs (its examples unless told otherwise); nothing is scheduled, every run is triggered."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     dags, plugins, port = home / "dags", home / "plugins", free_port()
-    copy_examples(program, dags, plugins)
+    copy_dags(program, dags, plugins)
     database = recreate_database(database_url)
     env = {
         **os.environ,

@@ -165,7 +165,10 @@ async def get_hitl_details(
     where = filters.where()
     dag, run = all_or(dag_id), all_or(dag_run_id)
     if dag and run:
-        where.equals("i.run_key", await run_key_or_404(conn, dag, run))
+        try:
+            where.equals("i.run_key", await run_key_or_404(conn, dag, run))
+        except HTTPException:  # as in Airflow, where a run that is not there has no questions
+            return {"hitl_details": [], "total_entries": 0}
     elif dag:
         where.equals("i.dag_key", (await dag_or_404(conn, dag))["dag_key"])
     elif run:
@@ -188,7 +191,13 @@ async def get_hitl_detail_try_detail(
     instance = await instance_or_404(conn, dag_id, dag_run_id, task_id, map_index)
     detail = await store.row(conn, SQL.of_try, {**instance, "try_number": try_number})
     attempts = await tries(conn, dag_id, dag_run_id, task_id, map_index, try_number)
-    if detail is None or not attempts:
+    if not attempts:
+        raise HTTPException(
+            404,
+            f"The Task Instance with dag_id: `{dag_id}`, run_id: `{dag_run_id}`, task_id: `{task_id}` and map_index: "
+            f"`{map_index}` was not found",
+        )
+    if detail is None:
         raise _no_question(instance)
     return {**detail, "task_instance": attempts[-1]}
 
