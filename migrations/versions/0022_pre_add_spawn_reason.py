@@ -1,9 +1,9 @@
-"""Mark the last lines of logs."""
+"""Note which DAGs cannot be forked."""
 
 from leoflow.db.migrate import run_body
 
-revision = "0020"
-down_revision = "0019"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
@@ -14,5 +14,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forget the marks."""
+    """Forget it."""
     run_body(__file__, "down")

@@ -1,4 +1,4 @@
-"""Note which DAGs cannot be forked."""
+"""Mark the last lines of logs."""
 
 from leoflow.db.migrate import run_body
 
@@ -14,5 +14,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forget it."""
+    """Forget the marks."""
     run_body(__file__, "down")
