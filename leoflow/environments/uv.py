@@ -82,32 +82,42 @@ def _binary() -> str:
     return found
 
 
-def offer_uv(environment: Mapping[str, str], directory: Path) -> dict[str, str]:
-    """Return variables with which tasks find a uv, as Airflow's `@task.virtualenv` looks for one.
+def offer_tools(environment: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """Return variables with which tasks find what Airflow's `@task.virtualenv` calls: `uv` and `python`.
 
-    Where there is none on PATH, `directory` is put at its end, which then holds a link to Leoflow's own uv and nothing
-    else; so that this makes no difference to where packages come from, uv is also told what pip is configured to use.
-    Where that link cannot be made, the variables stay as they are.
+    What is not on PATH is linked in `directory`, which holds nothing else and is put at the end of PATH: Leoflow's own
+    uv, and the interpreter Leoflow runs on (a bare Debian only has a `python3`). So that this makes no difference to
+    where packages come from, our uv is also told what pip is configured to use. Where links cannot be made, the
+    variables stay as they are.
     """
     offered = dict(environment)
-    if shutil.which("uv", path=offered.get("PATH", os.defpath)) is not None:
-        return offered
-    link = directory / "uv"
+    path = offered.get("PATH", os.defpath)
+    missing = [name for name in ("uv", "python") if shutil.which(name, path=path) is None]
     try:
-        binary = _binary()
-        directory.mkdir(parents=True, exist_ok=True)
-        if not (link.is_symlink() and str(link.readlink()) == binary):
-            fresh = directory / f".uv-{os.getpid()}"
-            fresh.symlink_to(binary)
-            fresh.replace(link)
+        for name in missing:
+            _link(directory / name, _binary() if name == "uv" else str(Path(sys.executable).resolve()))
     except (LeoflowError, OSError):
         return offered
-    offered["PATH"] = os.pathsep.join((offered.get("PATH", os.defpath), str(directory)))
+    if missing:
+        offered["PATH"] = os.pathsep.join((path, str(directory)))
+    if "uv" not in missing:
+        return offered
     more = _pip_setting(environment, "extra-index-url")
     if more and "UV_INDEX" not in environment and "UV_EXTRA_INDEX_URL" not in environment:
         # To pip all indexes are alike; uv would look into the others only for what the first one does not know.
         offered |= {"UV_INDEX": " ".join(more.split()), "UV_INDEX_STRATEGY": "unsafe-best-match"}
     return {**offered, **_as_configured(environment)}
+
+
+def _link(link: Path, target: str) -> None:
+    """Make a link, or correct it; a task that looks meanwhile finds the old one or the new one."""
+    if link.is_symlink() and str(link.readlink()) == target:
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    fresh = link.with_name(f".{link.name}-{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(link)
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

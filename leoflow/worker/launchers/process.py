@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import structlog
 
-from leoflow.environments.uv import offer_uv
+from leoflow.environments.uv import offer_tools
 from leoflow.errors import LeoflowError
 from leoflow.runtime import control, processes, sdk_adapter
 from leoflow.worker.launchers.base import LaunchError, LaunchOrder
@@ -248,7 +248,7 @@ class ForkServerLauncher:
 
     def _inherited(self) -> dict[str, str]:
         inherited = {name: text for name, text in os.environ.items() if name not in self._withheld}
-        return offer_uv(clean_environment(inherited), self._home / "tools")
+        return offer_tools(clean_environment(inherited), self._home / "tools")
 
     async def _project(self, order: LaunchOrder) -> _Project:
         key = (order.environment_key, str(order.bundle_path), order.relative_fileloc)
