@@ -20,7 +20,7 @@ class Flaw:
 
     Attributes:
         path: of the value concerned, `conf.list.3`; empty for the document itself.
-        rule: what it breaks.
+        rule: what it breaks; a remedy follows after a semicolon.
     """
 
     path: str
@@ -88,7 +88,7 @@ def shown(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text).replace("\x00", "\ufffd")
 
 
-_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; keep deep data in a file"
 
 
 def _rule(item: Any, depth: int) -> str | None:

@@ -16,8 +16,9 @@ from leoflow.compiler.overlay import apply_overlay, check_task_ids, choose_dags
 from leoflow.compiler.project import Project
 from leoflow.compiler.snapshot import snapshot
 from leoflow.errors import LeoflowError
-from leoflow.spec.canonical import check_depth, sha256
+from leoflow.spec.canonical import check_storable, sha256
 from leoflow.spec.dag_spec import DagSpec, canonical_bytes
+from leoflow.storable import is_too_deep
 
 MAX_DAG_FILE_BYTES = 10 << 20
 MAX_SPEC_BYTES = 100 << 20
@@ -176,7 +177,8 @@ def _finish(
     values.pop("source_path", None)
     values |= {"source": source, "image": options.image, "dag_version": options.dag_version}
     try:
-        check_depth(values)
+        if is_too_deep(values):  # pydantic would give up with less of an explanation
+            check_storable(values)
         spec = DagSpec.model_validate(values).with_content_hash()
         size = len(canonical_bytes(spec))
     except ValidationError as error:

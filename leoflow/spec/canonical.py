@@ -21,16 +21,16 @@ def canonical_json(value: Any) -> bytes:
         encoded = text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise LeoflowError("not representable as JSON", where=_path_of_culprit(value), hint=str(error)) from error
-    if "\\u0000" in text and (path := _path_of_nul(value)):
-        raise LeoflowError("text holds a NUL character", where=path, hint="Postgres cannot store it; remove it.")
-    check_depth(value)
+    if "\\u0000" in text or is_too_deep(value):
+        check_storable(value)
     return encoded
 
 
-def check_depth(value: Any) -> None:
-    """Raise a LeoflowError that names the place of what is nested too deeply."""
-    if is_too_deep(value) and (flaw := find_flaw(value)):
-        raise LeoflowError(flaw.rule, where=f"$.{flaw.path}", hint="Keep deep data in a file and read it in the task.")
+def check_storable(value: Any) -> None:
+    """Raise a LeoflowError that names the place of what Postgres cannot keep."""
+    if flaw := find_flaw(value):
+        rule, _, remedy = flaw.rule.partition("; ")
+        raise LeoflowError(rule, where=f"$.{flaw.path}" if flaw.path else "$", hint=remedy)
 
 
 def sha256(data: bytes) -> str:
@@ -48,17 +48,6 @@ def _path_of_culprit(value: Any, path: str = "$", depth: int = 0) -> str:
         except (TypeError, ValueError, RecursionError):
             return _path_of_culprit(item, f"{path}.{key}", depth + 1)
     return path
-
-
-def _path_of_nul(value: Any, path: str = "$") -> str:
-    if isinstance(value, str):
-        return path if "\0" in value else ""
-    for key, item in _items(value):
-        if "\0" in str(key):
-            return path
-        if found := _path_of_nul(item, f"{path}.{key}"):
-            return found
-    return ""
 
 
 def _items(value: Any) -> list[tuple[Any, Any]]:
