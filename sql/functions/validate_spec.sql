@@ -39,6 +39,10 @@ begin
         perform leoflow_core.reject('LF422', format('%s of the DAG is no moment: %s', v_text, left(p_spec ->> v_text, 60)),
             'an ISO 8601 date and time of the years 1 to 9999, for example 2026-01-31T06:00:00+00:00');
     end if;
+    if not leoflow_core.is_zone(p_spec ->> 'timezone') then
+        perform leoflow_core.reject('LF422', format('timezone of the DAG is unknown: %s', left(p_spec ->> 'timezone', 60)),
+            'an IANA name such as Europe/Berlin');
+    end if;
     v_text := p_spec ->> 'dag_id';
     if coalesce(v_text, '') = '' or length(v_text) > 250 then
         perform leoflow_core.reject('LF422', 'dag_id must have 1 to 250 characters', 'shorten the dag_id');

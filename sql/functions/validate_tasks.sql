@@ -28,6 +28,20 @@ begin
             format('%s is out of range in task %s: %s', v_bad.name, v_bad.task_id, v_bad.given),
             format('a number from %s to %s', v_bad.lowest, v_bad.highest));
     end if;
+    select g.* into v_bad
+    from (
+        -- most tasks have their DAG's
+        select min(t.spec ->> 'task_id') as task_id, f.name, t.spec -> 'extra' ->> f.name as given
+        from jsonb_array_elements(p_tasks) as t(spec)
+        cross join (values ('start_date'), ('end_date')) as f(name)
+        group by f.name, t.spec -> 'extra' ->> f.name
+    ) as g
+    where not leoflow_core.is_moment(g.given) limit 1;
+    if found then
+        perform leoflow_core.reject('LF422',
+            format('%s of task %s is no moment: %s', v_bad.name, v_bad.task_id, left(v_bad.given, 60)),
+            'an ISO 8601 date and time of the years 1 to 9999, for example 2026-01-31T06:00:00+00:00');
+    end if;
     select t.spec ->> 'task_id' as task_id, f.name into v_bad
     from jsonb_array_elements(p_tasks) as t(spec)
     cross join (values ('pool'), ('queue')) as f(name)

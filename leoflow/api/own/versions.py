@@ -14,6 +14,7 @@ from leoflow.engine.definitions import register_version
 from leoflow.errors import LeoflowError
 from leoflow.spec import DagSpec, as_json, content_hash
 from leoflow.timetables import timetable_of
+from leoflow.timetables.cron import zone
 
 SQL = queries.load("api_own")
 router = APIRouter()
@@ -58,6 +59,10 @@ async def register_dag_version(dag_id: str, spec: DagSpec, response: Response, c
 
 def _check_schedule(spec: DagSpec) -> None:
     """Refuse what the scheduler could only log; a timetable of the project's own was checked when it was compiled."""
+    try:
+        zone(spec.timezone)
+    except LeoflowError as error:
+        raise HTTPException(422, f"timezone: {error}") from error
     schedule = spec.schedule or {}
     timetable = schedule.get("timetable") if schedule.get("type") == "asset_or_time" else schedule
     if spec.schedule is None or (isinstance(timetable, dict) and timetable.get("type") == "custom"):

@@ -178,6 +178,7 @@ DAGS = [
     ({"schedule": {"type": "cron", "expression": "x", "timezone": "UTC"}}, "schedule"),
     ({"schedule": {"type": "cron", "expression": "* * * * *", "timezone": "Mars/X"}}, "schedule"),
     ({"schedule": {"type": "surprise"}}, "schedule"),
+    ({"timezone": "XYZ5"}, "timezone"),  # which Postgres would take
     ({"task_groups": [{"group_id": "g", "label": "g", "parent_group_id": "g"}]}, "group g is inside itself"),
     ({"task_groups": [{"group_id": "g", "label": "g"}] * 2}, "used twice: g"),
 ]
