@@ -35,8 +35,10 @@ comment on function leoflow_core.task_has_room(bigint, bigint, int, int) is
 'Whether a task''s own limits leave room for more instances.';
 
 -- Whether the previous run lets a task with depends_on_past or wait_for_downstream run (Airflow, prev_dagrun_dep.py):
--- there is none by logical date (manual runs count only without catchup), or the task succeeded or was skipped in it;
--- with wait_for_downstream its direct successors too. Locks: none. Callers: task_has_room.
+-- there is none by logical date (manual runs count only without catchup), or it was before the task's start_date (with
+-- catchup), or the task succeeded or was skipped in it; with wait_for_downstream its direct successors too. The first
+-- run of a backfill is free, and so is the first one of a task with ignore_first_depends_on_past, Airflow's default.
+-- Locks: none. Callers: task_has_room.
 create or replace function leoflow_core.past_allows(p_run leoflow_core.dag_run, p_task leoflow_core.task)
 returns boolean language plpgsql stable
 set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
@@ -46,7 +48,8 @@ declare
     v_previous leoflow_core.dag_run;
     v_task leoflow_core.task;
 begin
-    if not (p_task.depends_on_past or p_task.wait_for_downstream) or p_run.logical_date is null then
+    if not (p_task.depends_on_past or p_task.wait_for_downstream) or p_run.logical_date is null
+        or p_run.backfill_ordinal = 1 then
         return true;
     end if;
     select r.* into v_previous
@@ -55,14 +58,19 @@ begin
     where r.dag_key = p_run.dag_key and r.logical_date < p_run.logical_date
         and (r.run_type <> 'manual' or not d.catchup)
     order by r.logical_date desc limit 1;
-    if not found then
+    if not found or (
+        v_previous.logical_date < (p_task.spec -> 'extra' ->> 'start_date')::timestamptz
+        and exists (select from leoflow_core.dag as d where d.dag_key = p_run.dag_key and d.catchup)
+    ) then
         return true;
     end if;
     select k.* into v_task from leoflow_core.task as k
     where k.version_key = v_previous.version_key and k.task_id = p_task.task_id;
     if not found then
-        -- new since then: only its own first run is free
-        return not exists (
+        -- new since then: only its own first run is free; the compiler leaves out of `extra` what is false
+        return coalesce(
+            p_task.spec -> 'extra' -> 'ignore_first_depends_on_past' = 'true', not p_task.spec ? 'extra'
+        ) and not exists (
             select from leoflow_core.dag_run as r
             join leoflow_core.task as k on k.version_key = r.version_key and k.task_id = p_task.task_id
             where r.dag_key = p_run.dag_key and r.logical_date < p_run.logical_date

@@ -81,6 +81,21 @@ async def test_backwards_starts_the_newest_first_also_when_runs_are_repeated(con
     assert order == ["2025-01-04", "2025-01-03", "2025-01-02", "2025-01-01"]
 
 
+@pytest.mark.parametrize("catchup", [True, False])
+async def test_the_first_run_of_a_backfill_does_not_depend_on_the_past(connection: Connection, catchup: bool) -> None:
+    worker = await new_worker(connection)
+    spec = dag("d", [task("a", depends_on_past=True)], schedule=DAILY, catchup=catchup)
+    before = await run_of(connection, spec, run_type="scheduled", logical_date=START - DAY)
+    assert len(await drain(connection, worker, {"a": "failed"})) == 1
+    key = await backfill(connection, "d", 2, reprocess="failed", max_active_runs=2)
+    (first,) = await engine.claim(connection, worker, 10)
+    assert first.run_key != before.run_key
+    assert await running(connection, key) == ["2025-01-01", "2025-01-02"]
+    await engine.finish(connection, worker, [outcome(first)])
+    assert await drain(connection, worker) == ["a"]
+    await invariants.check(connection)
+
+
 async def test_a_backfill_of_runs_that_all_exist_is_over_at_once(connection: Connection) -> None:
     worker = await new_worker(connection)
     await run_of(connection, dag("d", [task("a")], schedule=DAILY), logical_date=START)

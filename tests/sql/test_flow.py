@@ -1,6 +1,6 @@
 """From a created run to its end: order, propagation, retries, limits."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import uuid4
 
 import psycopg
@@ -415,38 +415,6 @@ async def test_a_draining_worker_gives_its_attempts_back(connection: Connection)
         (one,) = await engine.claim(connection, worker, 1)
         assert one.try_number == number
         assert await engine.release(connection, worker, [one.ref], is_drain=True) == []
-
-
-async def test_depends_on_past_waits_for_the_same_task_of_the_previous_run(connection: Connection) -> None:
-    worker = await new_worker(connection)
-    spec = dag("d", [task("a", depends_on_past=True), task("b", "a")])
-    day = datetime(2026, 1, 1, tzinfo=UTC)
-    first = await run_of(connection, spec, logical_date=day)
-    second = await run_of(connection, spec, logical_date=day + timedelta(days=1))
-    (one,) = await engine.claim(connection, worker, 10)
-    assert one.run_key == first.run_key
-    await engine.finish(connection, worker, [outcome(one, "failed")])
-    assert await engine.claim(connection, worker, 10) == []
-    blocked = "select blocked_by from leoflow.queue where run_key = %s"
-    assert await scalar(connection, blocked, second.run_key) == "depends_on_past"
-    await engine.mark_tasks(connection, "d", first.run_id, ["a"], "success")
-    # marking also clears what had failed downstream
-    claimed = {(o.run_key, o.task_id) for o in await engine.claim(connection, worker, 10)}
-    assert claimed == {(first.run_key, "b"), (second.run_key, "a")}
-
-
-async def test_wait_for_downstream_waits_for_the_successors_of_the_previous_run_too(connection: Connection) -> None:
-    worker = await new_worker(connection)
-    spec = dag("d", [task("a", depends_on_past=True, wait_for_downstream=True), task("b", "a")])
-    day = datetime(2026, 1, 1, tzinfo=UTC)
-    await run_of(connection, spec, logical_date=day)
-    await run_of(connection, spec, logical_date=day + timedelta(days=1))
-    (one,) = await engine.claim(connection, worker, 10)
-    await engine.finish(connection, worker, [outcome(one)])
-    (two,) = await engine.claim(connection, worker, 10)
-    assert (two.task_id, two.run_key) == ("b", one.run_key)
-    await engine.finish(connection, worker, [outcome(two)])
-    assert await drain(connection, worker) == ["a", "b"]
 
 
 async def test_a_reported_retry_is_made_as_long_as_tries_are_left(connection: Connection) -> None:
