@@ -1,7 +1,7 @@
 -- Counts the upstream instances of tasks of a run by state, from the instances themselves. Rows with map_index null
 -- hold for every instance of the task, the others for that one alone: add them up. p_task_idxs null: all tasks.
 -- Instances a map has no more (removed) are no upstreams. extra_*: implied upstreams (edges of kind s, t, m).
--- Locks: none; the caller makes sure that none of them ends meanwhile. Callers: expand_task, recount_run.
+-- Locks: none; the caller makes sure that none of them ends meanwhile. Callers: count_for.
 create or replace function leoflow_core.count_upstreams(p_run_key bigint, p_version_key bigint, p_task_idxs int[])
 returns table (
     task_idx int, map_index int, upstreams int, up_success int, up_failed int, up_upstream_failed int, up_skipped int,
@@ -11,7 +11,7 @@ set jit = off set plan_cache_mode = auto
 as $$
 #variable_conflict use_column
 declare
-    v_expanding int[] := leoflow_core.expanding_tasks(p_version_key);
+    v_mapped int[] := leoflow_core.mapped_tasks(p_version_key);
     -- null, but for nested maps
     v_fans jsonb := leoflow_core.edge_fans(p_run_key, p_version_key, p_task_idxs);
 begin
@@ -43,7 +43,7 @@ begin
                 else leoflow_core.fan_start(f.fan, e.is_ranged, u.map_index) end end as map_index
         ) as i
         where e.version_key = p_version_key and (p_task_idxs is null or e.downstream_idx = any(p_task_idxs))
-            and (e.kind <> 'm' or u.map_index = -1) and (u.state is distinct from 'removed' or u.task_idx <> all(v_expanding))
+            and (e.kind <> 'm' or u.map_index = -1) and (u.state is distinct from 'removed' or u.task_idx <> all(v_mapped))
         group by e.downstream_idx, i.map_index, f.fan
     )
     select
@@ -66,11 +66,42 @@ $$;
 comment on function leoflow_core.count_upstreams(bigint, bigint, int[]) is
 'Counts the upstream instances of tasks of a run by state.';
 
--- The tasks of a version whose number of instances is found at run time. An array, because a join more led to bad plans
--- for versions the statistics do not know yet. Locks: none. Callers: count_upstreams, recount_run.
-create or replace function leoflow_core.expanding_tasks(p_version_key bigint) returns int[] language sql stable as $$
-    select coalesce(array_agg(t.task_idx), '{}') from leoflow_core.task as t
-    where t.version_key = p_version_key and t.expands
+-- The same for given instances, one row each: what holds for all instances of their tasks and for each alone is added up.
+-- Locks: as count_upstreams. Callers: expand_task, recount_task, recount_run.
+create or replace function leoflow_core.count_for(
+    p_run_key bigint, p_version_key bigint, p_task_idxs int[], p_instances leoflow_core.instance_ref[]
+) returns table (
+    task_idx int, map_index int, upstreams int, up_success int, up_failed int, up_upstream_failed int, up_skipped int,
+    up_removed int, extra_left int, extra_failed int, extra_skipped int
+) language sql stable
+set jit = off set enable_nestloop = off set enable_hashjoin = on -- of ten thousand with ten thousand
+as $$
+    with counted as materialized (
+        select c.* from leoflow_core.count_upstreams(p_run_key, p_version_key, p_task_idxs) as c
+    )
+    select
+        i.task_idx, i.map_index,
+        coalesce(a.upstreams, 0) + coalesce(b.upstreams, 0),
+        coalesce(a.up_success, 0) + coalesce(b.up_success, 0),
+        coalesce(a.up_failed, 0) + coalesce(b.up_failed, 0),
+        coalesce(a.up_upstream_failed, 0) + coalesce(b.up_upstream_failed, 0),
+        coalesce(a.up_skipped, 0) + coalesce(b.up_skipped, 0),
+        coalesce(a.up_removed, 0) + coalesce(b.up_removed, 0),
+        coalesce(a.extra_left, 0) + coalesce(b.extra_left, 0),
+        coalesce(a.extra_failed, 0) + coalesce(b.extra_failed, 0),
+        coalesce(a.extra_skipped, 0) + coalesce(b.extra_skipped, 0)
+    from unnest(p_instances) as i
+    left join (select c.* from counted as c where c.map_index is null) as a on a.task_idx = i.task_idx
+    left join (select c.* from counted as c where c.map_index is not null) as b
+        on b.task_idx = i.task_idx and b.map_index = i.map_index
 $$;
-comment on function leoflow_core.expanding_tasks(bigint) is
-'The tasks of a version whose number of instances is found at run time.';
+comment on function leoflow_core.count_for(bigint, bigint, int[], leoflow_core.instance_ref[]) is
+'Counts the upstream instances of given instances by state.';
+
+-- The mapped tasks of a version, and those in mapped groups. An array, because a join more led to bad plans for versions
+-- the statistics do not know yet. Locks: none. Callers: count_upstreams, recount_run.
+create or replace function leoflow_core.mapped_tasks(p_version_key bigint) returns int[] language sql stable as $$
+    select coalesce(array_agg(t.task_idx), '{}') from leoflow_core.task as t
+    where t.version_key = p_version_key and t.map_inputs is not null
+$$;
+comment on function leoflow_core.mapped_tasks(bigint) is 'The mapped tasks of a version, and those in mapped groups.';

@@ -1,7 +1,7 @@
 -- The trigger rules of Airflow 3.2, exactly (ti_deps/deps/trigger_rule_dep.py), as a function of counts.
 -- Returns scheduled (run), skipped, upstream_failed, removed, or null (wait).
 -- p_success … p_removed count final direct upstreams; p_setups are the setups among all direct upstreams.
--- Locks: none. Callers: propagate, evaluate_run. The planner inlines it, because no
+-- Locks: none. Callers: ruling. The planner inlines it, because no
 -- text is cast to an enum when it runs (which is not immutable) and callers pass nothing costly (offset 0 there).
 create or replace function leoflow_core.decide(
     p_rule leoflow.trigger_rule,

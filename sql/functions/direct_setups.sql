@@ -1,6 +1,6 @@
 -- How the setups among an instance's direct upstreams ended, as {setups, succeeded, skipped}; only the rule
 -- all_done_setup_success asks.
--- Locks: none. Callers: propagate, evaluate_run.
+-- Locks: none. Callers: ruling.
 create or replace function leoflow_core.direct_setups(
     p_run_key bigint, p_version_key bigint, p_task_idx int, p_map_index int
 )

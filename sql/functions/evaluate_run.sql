@@ -17,26 +17,17 @@ begin
     order by t.task_idx, t.map_index for update;
     v_skipped := leoflow_core.skip_again(p_run_key);
     with d as materialized (
-        select
-            t.task_idx, t.map_index, t.expands,
-            leoflow_core.settle_extra(r.ruling, t.trigger_rule, t.extra_left, s.extra[1], s.extra[2]) as decision
+        select t.task_idx, t.map_index, t.expands, r.ruling as decision
         from leoflow_core.task_instance as t
-        -- offset 0: as in propagate
         cross join lateral (
-            select
-                -- case keeps these from being called for every row
-                case when t.trigger_rule = 'all_done_setup_success'
-                    then leoflow_core.direct_setups(t.run_key, t.version_key, t.task_idx, t.map_index) end as setups,
-                case when t.extra_left > 0
-                    then leoflow_core.indirect_setups(t.run_key, t.version_key, t.task_idx, t.map_index) end as extra
+            -- case keeps this from being called for every row; offset 0: as in ruling
+            select case when t.extra_left > 0
+                then leoflow_core.indirect_setups(t.run_key, t.version_key, t.task_idx, t.map_index) end as extra
             offset 0
         ) as s
-        cross join lateral (
-            select leoflow_core.decide(
-                t.trigger_rule, t.upstreams, t.up_success, t.up_failed, t.up_upstream_failed, t.up_skipped,
-                t.up_removed, t.map_index, s.setups[1], s.setups[2], s.setups[3]
-            ) as ruling
-            offset 0
+        cross join lateral leoflow_core.ruling(
+            t.run_key, t.version_key, t.task_idx, t.map_index, t.trigger_rule, t.upstreams, t.up_success, t.up_failed,
+            t.up_upstream_failed, t.up_skipped, t.up_removed, t.extra_left, s.extra[1], s.extra[2]
         ) as r
         where t.run_key = p_run_key and t.state is null
     ),

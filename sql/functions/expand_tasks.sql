@@ -91,49 +91,22 @@ begin
     from kept as k
     where k.map_index = any(p_map_indexes) or v_recounted is not null;
 
-    with counted as materialized (
-        select c.* from leoflow_core.count_upstreams(p_run_key, v_task.version_key, array[p_task_idx]) as c
-    ),
-    shared as materialized (select c.* from counted as c where c.map_index is null),
-    fresh as materialized (
-        select
-            i.map_index,
-            coalesce(a.upstreams, 0) + coalesce(b.upstreams, 0) as upstreams,
-            coalesce(a.up_success, 0) + coalesce(b.up_success, 0) as up_success,
-            coalesce(a.up_failed, 0) + coalesce(b.up_failed, 0) as up_failed,
-            coalesce(a.up_upstream_failed, 0) + coalesce(b.up_upstream_failed, 0) as up_upstream_failed,
-            coalesce(a.up_skipped, 0) + coalesce(b.up_skipped, 0) as up_skipped,
-            coalesce(a.up_removed, 0) + coalesce(b.up_removed, 0) as up_removed,
-            coalesce(a.extra_left, 0) + coalesce(b.extra_left, 0) as extra_left,
-            coalesce(a.extra_failed, 0) + coalesce(b.extra_failed, 0) as extra_failed,
-            coalesce(a.extra_skipped, 0) + coalesce(b.extra_skipped, 0) as extra_skipped
-        from (
-            select n.map_index from generate_series(0, v_length::int - 1) as n(map_index)
-            except
-            select t.map_index from leoflow_core.task_instance as t
-            where t.run_key = p_run_key and t.task_idx = p_task_idx
-        ) as i
-        left join shared as a on true
-        left join (select c.* from counted as c where c.map_index is not null) as b on b.map_index = i.map_index
+    with fresh as materialized (
+        select c.* from leoflow_core.count_for(p_run_key, v_task.version_key, array[p_task_idx], array(
+            select (p_run_key, p_task_idx, n.map_index)::leoflow_core.instance_ref
+            from generate_series(0, v_length::int - 1) as n(map_index)
+            where not exists (
+                select from leoflow_core.task_instance as t
+                where t.run_key = p_run_key and t.task_idx = p_task_idx and t.map_index = n.map_index
+            )
+        )) as c
     ),
     decided as materialized (
-        select
-            f.*, leoflow_core.settle_extra(
-                r.ruling, v_task.trigger_rule, f.extra_left, f.extra_failed, f.extra_skipped
-            ) as decision
+        select f.*, r.ruling as decision
         from fresh as f
-        -- offset 0: as in propagate
-        cross join lateral (
-            select case when v_task.trigger_rule = 'all_done_setup_success'
-                then leoflow_core.direct_setups(p_run_key, v_task.version_key, p_task_idx, f.map_index) end as setups
-            offset 0
-        ) as s
-        cross join lateral (
-            select leoflow_core.decide(
-                v_task.trigger_rule, f.upstreams, f.up_success, f.up_failed, f.up_upstream_failed, f.up_skipped,
-                f.up_removed, f.map_index, s.setups[1], s.setups[2], s.setups[3]
-            ) as ruling
-            offset 0
+        cross join lateral leoflow_core.ruling(
+            p_run_key, v_task.version_key, p_task_idx, f.map_index, v_task.trigger_rule, f.upstreams, f.up_success,
+            f.up_failed, f.up_upstream_failed, f.up_skipped, f.up_removed, f.extra_left, f.extra_failed, f.extra_skipped
         ) as r
     ),
     written as (

@@ -123,20 +123,14 @@ as $$
 begin
     with change as materialized (
         select
-            r.run_key, e.downstream_idx, i.map_index, n.fan,
+            r.run_key, e.downstream_idx, i.first_index as map_index, i.fan,
             count(*) filter (where e.kind = 'd')::int as upstreams, count(*) filter (where e.kind <> 'd')::int as extra
         from unnest(p_removed) as r
         join leoflow_core.task_edge as e on e.version_key = r.version_key and e.upstream_idx = r.task_idx and e.kind <> 'm'
-        cross join lateral (
-            select case when e.fan_inputs is not null
-                then leoflow_core.edge_fan(r.run_key, e.downstream_idx, e.fan_inputs, e.fan) end as fan
-        ) as n
-        cross join lateral (
-            select case when e.is_indexed then case
-                when e.fan_inputs is null then r.map_index
-                else leoflow_core.fan_start(n.fan, e.is_ranged, r.map_index) end end as map_index
+        cross join lateral leoflow_core.joined_instances(
+            r.run_key, e.downstream_idx, e.is_indexed, e.fan_inputs, e.fan, e.is_ranged, r.map_index
         ) as i
-        group by r.run_key, e.downstream_idx, i.map_index, n.fan
+        group by r.run_key, e.downstream_idx, i.first_index, i.fan
     ),
     locked as materialized (
         select t.run_key, t.task_idx, t.map_index, c.upstreams, c.extra

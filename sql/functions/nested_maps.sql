@@ -19,7 +19,7 @@ comment on function leoflow_core.current_fan(bigint, bigint, jsonb) is
 -- The same as when the downstream was expanded last; null before. Counters go by this one: a length may change when what
 -- is mapped over runs again, before the task does. Not a whole row as argument: every edge would be made into one.
 -- Locks: none.
--- Callers: propagate, grow_joins, shrink_joins, edge_fans, is_fanned_to.
+-- Callers: joined_instances, grow_joins, edge_fans, is_fanned_to.
 create or replace function leoflow_core.edge_fan(p_run_key bigint, p_task_idx int, p_fan_inputs jsonb, p_fan int)
 returns int language plpgsql stable
 set jit = off set plan_cache_mode = force_generic_plan
@@ -68,7 +68,7 @@ comment on function leoflow_core.edge_fans(bigint, bigint, int[]) is 'The fans o
 
 -- The first of the p_fan downstream instances that wait for upstream instance p_map_index. Null: all do, because the
 -- downstream is mapped over nothing and will have no instances. -2: none does, as long as nobody knows the fan:
--- expand_task counts anew. Locks: none. Callers: as edge_fan, count_upstreams.
+-- expand_task counts anew. Locks: none. Callers: joined_instances, count_upstreams, is_fanned_to.
 create or replace function leoflow_core.fan_start(p_fan int, p_is_ranged boolean, p_map_index int) returns int
 language sql immutable parallel safe as $$
     select case
@@ -79,6 +79,26 @@ language sql immutable parallel safe as $$
 $$;
 comment on function leoflow_core.fan_start(int, boolean, int) is
 'The first of the downstream instances that wait for an upstream instance.';
+
+-- Which instances of its downstream an edge joins to one instance of its upstream: first_index and the fan - 1 after it, one
+-- alone where fan is null; all where first_index is null. The planner inlines it; columns as in edge_fan.
+-- Locks: none. Callers: propagate, shrink_joins.
+create or replace function leoflow_core.joined_instances(
+    p_run_key bigint, p_downstream_idx int, p_is_indexed boolean, p_fan_inputs jsonb, p_fan int, p_is_ranged boolean,
+    p_map_index int
+) returns table (first_index int, fan int) language sql stable as $$
+    select
+        case when p_is_indexed and p_map_index >= 0 then case
+            when p_fan_inputs is null then p_map_index
+            else leoflow_core.fan_start(n.fan, p_is_ranged, p_map_index) end end,
+        n.fan
+    from (
+        select case when p_fan_inputs is not null and p_map_index >= 0
+            then leoflow_core.edge_fan(p_run_key, p_downstream_idx, p_fan_inputs, p_fan) end as fan
+    ) as n
+$$;
+comment on function leoflow_core.joined_instances(bigint, int, boolean, jsonb, int, boolean, int) is
+'Which instances of its downstream an edge joins to one instance of its upstream.';
 
 -- Whether an edge with a fan joins an upstream instance to a downstream one. Locks: none. Callers: direct_setups,
 -- indirect_setups.
@@ -184,28 +204,17 @@ declare
     v_changed leoflow_core.instance_ref[];
 begin
     with counted as materialized (
-        select c.* from leoflow_core.count_upstreams(p_run_key, p_version_key, array[p_task_idx]) as c
+        select c.* from leoflow_core.count_for(p_run_key, p_version_key, array[p_task_idx], array(
+            select (i.run_key, i.task_idx, i.map_index)::leoflow_core.instance_ref from leoflow_core.task_instance as i
+            where i.run_key = p_run_key and i.task_idx = p_task_idx and i.state is null
+        )) as c
     ),
     written as (
         update leoflow_core.task_instance as t set
             upstreams = c.upstreams, up_success = c.up_success, up_failed = c.up_failed,
             up_upstream_failed = c.up_upstream_failed, up_skipped = c.up_skipped, up_removed = c.up_removed,
             extra_left = c.extra_left
-        from (
-            select
-                i.map_index,
-                coalesce(a.upstreams, 0) + coalesce(b.upstreams, 0) as upstreams,
-                coalesce(a.up_success, 0) + coalesce(b.up_success, 0) as up_success,
-                coalesce(a.up_failed, 0) + coalesce(b.up_failed, 0) as up_failed,
-                coalesce(a.up_upstream_failed, 0) + coalesce(b.up_upstream_failed, 0) as up_upstream_failed,
-                coalesce(a.up_skipped, 0) + coalesce(b.up_skipped, 0) as up_skipped,
-                coalesce(a.up_removed, 0) + coalesce(b.up_removed, 0) as up_removed,
-                coalesce(a.extra_left, 0) + coalesce(b.extra_left, 0) as extra_left
-            from leoflow_core.task_instance as i
-            left join (select n.* from counted as n where n.map_index is null) as a on true
-            left join (select n.* from counted as n where n.map_index is not null) as b on b.map_index = i.map_index
-            where i.run_key = p_run_key and i.task_idx = p_task_idx and i.state is null
-        ) as c
+        from counted as c
         where t.run_key = p_run_key and t.task_idx = p_task_idx and t.map_index = c.map_index
             and (t.upstreams, t.up_success, t.up_failed, t.up_upstream_failed, t.up_skipped, t.up_removed, t.extra_left)
                 is distinct from (

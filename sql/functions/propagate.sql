@@ -49,7 +49,7 @@ begin
         with agg as materialized (
             -- map_index null: holds for all instances of the task
             select
-                f.run_key, e.downstream_idx as task_idx, i.map_index, n.fan,
+                f.run_key, e.downstream_idx as task_idx, i.first_index as map_index, i.fan,
                 count(*) filter (where e.kind = 'd' and f.state = 'success')::int as n_success,
                 count(*) filter (where e.kind = 'd' and f.state = 'failed')::int as n_failed,
                 count(*) filter (where e.kind = 'd' and f.state = 'upstream_failed')::int as n_upstream_failed,
@@ -63,17 +63,11 @@ begin
                 false as from_slots
             from unnest(v_front) as f
             join leoflow_core.task_edge as e on e.version_key = f.version_key and e.upstream_idx = f.task_idx
-            cross join lateral (
-                select case when e.fan_inputs is not null and f.map_index >= 0
-                    then leoflow_core.edge_fan(f.run_key, e.downstream_idx, e.fan_inputs, e.fan) end as fan
-            ) as n
-            cross join lateral (
-                select case when e.is_indexed and f.map_index >= 0 then case
-                    when e.fan_inputs is null then f.map_index
-                    else leoflow_core.fan_start(n.fan, e.is_ranged, f.map_index) end end as map_index
+            cross join lateral leoflow_core.joined_instances(
+                f.run_key, e.downstream_idx, e.is_indexed, e.fan_inputs, e.fan, e.is_ranged, f.map_index
             ) as i
             where f.has_downstream and not e.is_slotted and (e.kind <> 'm' or f.map_index = -1)
-            group by f.run_key, e.downstream_idx, i.map_index, n.fan
+            group by f.run_key, e.downstream_idx, i.first_index, i.fan
             union all
             select
                 s.run_key, s.task_idx, null, null, sum(j.up_success)::int, sum(j.up_failed)::int,
@@ -119,24 +113,13 @@ begin
             for update of t
         ),
         ruled as materialized (
-            select
-                l.*, leoflow_core.settle_extra(d.decision, l.trigger_rule, l.extra_left, l.n_extra_failed, l.n_extra_skipped)
-                    as ruling
+            select l.*, r.ruling
             from locked as l
-            -- offset 0 keeps arguments from being copied into the next function, which then could not be inlined
-            cross join lateral (
-                -- case keeps this from being called for every row
-                select case when l.trigger_rule = 'all_done_setup_success'
-                    then leoflow_core.direct_setups(l.run_key, l.version_key, l.task_idx, l.map_index) end as setups
-                offset 0
-            ) as s
-            cross join lateral (
-                select leoflow_core.decide(
-                    l.trigger_rule, l.upstreams, l.up_success, l.up_failed, l.up_upstream_failed, l.up_skipped,
-                    l.up_removed, l.map_index, s.setups[1], s.setups[2], s.setups[3]
-                ) as decision
-                offset 0
-            ) as d
+            cross join lateral leoflow_core.ruling(
+                l.run_key, l.version_key, l.task_idx, l.map_index, l.trigger_rule, l.upstreams, l.up_success,
+                l.up_failed, l.up_upstream_failed, l.up_skipped, l.up_removed, l.extra_left, l.n_extra_failed,
+                l.n_extra_skipped
+            ) as r
         ),
         decided as materialized (
             select

@@ -9,38 +9,22 @@ as $$
 declare
     v_counted int;
     v_version_key bigint;
-    v_expanding int[];
+    v_mapped int[];
 begin
     select r.version_key into v_version_key from leoflow_core.dag_run as r where r.run_key = p_run_key;
-    v_expanding := leoflow_core.expanding_tasks(v_version_key);
+    v_mapped := leoflow_core.mapped_tasks(v_version_key);
     delete from leoflow_core.join_counter as j where j.run_key = p_run_key;
     -- from now on every instance counts: an operator may have made a successor final before its predecessor
     update leoflow_core.task_instance as t set is_counted = true where t.run_key = p_run_key and not t.is_counted;
 
-    with counted as materialized (
-        select c.* from leoflow_core.count_upstreams(p_run_key, v_version_key, null) as c
-    ),
-    counts as (
-        select
-            t.task_idx, t.map_index,
-            coalesce(a.upstreams, 0) + coalesce(b.upstreams, 0) as upstreams,
-            coalesce(a.up_success, 0) + coalesce(b.up_success, 0) as up_success,
-            coalesce(a.up_failed, 0) + coalesce(b.up_failed, 0) as up_failed,
-            coalesce(a.up_upstream_failed, 0) + coalesce(b.up_upstream_failed, 0) as up_upstream_failed,
-            coalesce(a.up_skipped, 0) + coalesce(b.up_skipped, 0) as up_skipped,
-            coalesce(a.up_removed, 0) + coalesce(b.up_removed, 0) as up_removed,
-            coalesce(a.extra_left, 0) + coalesce(b.extra_left, 0) as extra_left
-        from leoflow_core.task_instance as t
-        left join (select c.* from counted as c where c.map_index is null) as a on a.task_idx = t.task_idx
-        left join (select c.* from counted as c where c.map_index is not null) as b
-            on b.task_idx = t.task_idx and b.map_index = t.map_index
-        where t.run_key = p_run_key
-    )
     update leoflow_core.task_instance as t set
         upstreams = c.upstreams, up_success = c.up_success, up_failed = c.up_failed,
         up_upstream_failed = c.up_upstream_failed, up_skipped = c.up_skipped, up_removed = c.up_removed,
         extra_left = c.extra_left
-    from counts as c
+    from leoflow_core.count_for(p_run_key, v_version_key, null, array(
+        select (i.run_key, i.task_idx, i.map_index)::leoflow_core.instance_ref from leoflow_core.task_instance as i
+        where i.run_key = p_run_key
+    )) as c
     where t.run_key = p_run_key and t.task_idx = c.task_idx and t.map_index = c.map_index
         and (t.upstreams, t.up_success, t.up_failed, t.up_upstream_failed, t.up_skipped, t.up_removed, t.extra_left)
             is distinct from (
@@ -61,7 +45,7 @@ begin
     join leoflow_core.task as d on d.version_key = v_version_key and d.task_idx = e.downstream_idx
     join leoflow_core.task_instance as u on u.run_key = p_run_key and u.task_idx = e.upstream_idx
     where e.version_key = v_version_key and e.is_slotted and e.kind = 'd'
-        and (u.state is distinct from 'removed' or u.task_idx <> all(v_expanding))
+        and (u.state is distinct from 'removed' or u.task_idx <> all(v_mapped))
     group by e.downstream_idx, leoflow_core.slot_of(u.task_idx, u.map_index), d.trigger_rule;
 
     select count(*) filter (where not leoflow_core.is_final(t.state)) into v_counted
@@ -69,7 +53,7 @@ begin
     if v_counted = 0 then
         -- nothing is left to count for; a run that has ended would keep these rows for ever
         delete from leoflow_core.join_counter as j where j.run_key = p_run_key;
-    elsif v_counted > leoflow_core.slotting_threshold() or v_expanding <> '{}' then
+    elsif v_counted > leoflow_core.slotting_threshold() or v_mapped <> '{}' then
         insert into leoflow_core.join_counter (run_key, task_idx, map_index, slot, waiting, up_failed)
         select
             p_run_key, -1, -1, leoflow_core.slot_of(t.task_idx, t.map_index),

@@ -1,6 +1,6 @@
 -- Combines a trigger rule's decision with the implied edges: indirect setups must succeed, a teardown waits for its
 -- scope. A failed or skipped setup decides at once; otherwise only "run" has to wait (Airflow, trigger_rule_dep.py).
--- Locks: none. Callers: propagate, evaluate_run.
+-- Locks: none. Callers: ruling.
 create or replace function leoflow_core.settle_extra(
     p_decision leoflow.task_instance_state, p_rule leoflow.trigger_rule, p_extra_left int, p_failed int, p_skipped int
 ) returns leoflow.task_instance_state language sql immutable parallel safe as $$

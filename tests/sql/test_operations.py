@@ -7,6 +7,7 @@ import pytest
 
 from leoflow import engine
 from leoflow.engine import LogChunk
+from tests.sql import invariants
 from tests.sql.dags import (
     Connection,
     chain,
@@ -92,6 +93,20 @@ async def test_a_cleared_run_older_than_the_watermark_is_claimed(connection: Con
     await engine.refresh_watermark(connection)
     await engine.clear_tasks(connection, "d", run.run_id)
     assert sorted(await drain(connection, worker)) == ["a", "z"]
+
+
+async def test_the_next_timer_is_the_soonest_of_instances_and_runs(connection: Connection) -> None:
+    worker = await new_worker(connection)
+    now = await scalar(connection, "select clock_timestamp()")
+    await run_of(connection, dag("d", [task("a", retries=1, retry_delay_seconds=1800.0)]))
+    await drain(connection, worker, {"a": "failed"})
+    retry = await scalar(connection, "select min(due_at) from leoflow_core.task_instance")
+    for run_id, after, soonest in (
+        ("later", now + timedelta(hours=1), retry),
+        ("sooner", now + timedelta(minutes=9), None),
+    ):
+        await engine.create_run(connection, "d", run_id=run_id, run_after=after)
+        assert await engine.next_due(connection) == (soonest or after)
 
 
 async def test_clearing_a_running_task_stops_the_attempt_and_starts_another(connection: Connection) -> None:
@@ -314,3 +329,23 @@ async def test_marking_in_an_ended_run_leaves_no_counters(connection: Connection
     assert await run_state(connection, run) == "failed"
     await engine.mark_tasks(connection, "d", run.run_id, ["end"], "skipped")
     assert await scalar(connection, "select count(*) from leoflow_core.join_counter") == 0
+
+
+async def test_what_follows_a_deleted_instance_does_not_wait_for_ever(connection: Connection) -> None:
+    """In Airflow it keeps no state, and the run is failed as deadlocked."""
+    worker = await new_worker(connection)
+    tasks = [task("a"), task("b"), task("all", "a", "b"), task("done", "a", "b", trigger_rule="all_done")]
+    tasks += [task("failed", "a", "b", trigger_rule="all_failed"), task("end", "all", trigger_rule="always")]
+    run = await run_of(connection, dag("d", tasks))
+    await connection.execute("select leoflow_core.api_delete_instance('d', %s, 'a', -1)", (run.run_id,))
+    await drain(connection, worker)
+    assert await states(connection, run) == {
+        "a": "removed",
+        "b": "success",
+        "all": "upstream_failed",
+        "done": "success",
+        "failed": "skipped",
+        "end": "success",
+    }
+    assert await run_state(connection, run) == "success"
+    await invariants.check(connection)
