@@ -57,52 +57,20 @@ order by earlier.logical_date desc
 limit 1;
 
 -- name: task_instances
--- Instances of a DAG by any of Airflow's filters; a task group names its tasks at any depth.
-select
-    dag_run.run_id, task.task_id, task_instance.map_index, task_instance.state::text, task.operator_name,
-    extract(epoch from task_instance.end_date - task_instance.start_date)::float8 as duration
-from leoflow_core.dag
-join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
-join leoflow_core.all_task_instances as task_instance on task_instance.run_key = dag_run.run_key
-join leoflow_core.task
-    on task.version_key = task_instance.version_key and task.task_idx = task_instance.task_idx
-where
-    dag.dag_id = %(dag_id)s
-    and (%(run_ids)s::text[] is null or dag_run.run_id = any(%(run_ids)s::text[]))
-    and (%(logical_dates)s::timestamptz[] is null or dag_run.logical_date = any(%(logical_dates)s::timestamptz[]))
-    and (%(task_ids)s::text[] is null or task.task_id = any(%(task_ids)s::text[]))
-    and (%(map_index)s::int is null or task_instance.map_index = %(map_index)s)
-    and (
-        %(task_group_id)s::text is null or task.group_id = %(task_group_id)s
-        or starts_with(task.group_id, %(task_group_id)s || '.')
-    )
-    and (
-        %(states)s::text[] is null
-        or coalesce(task_instance.state::text, 'null') = any(%(states)s::text[])
-    )
-order by task.task_id, task_instance.map_index;
+select i.run_id, i.task_id, i.map_index, i.state, i.operator_name, i.duration
+from
+    leoflow_core.find_instances(
+        %(dag_id)s, %(run_ids)s::text[], %(logical_dates)s::timestamptz[], %(task_ids)s::text[], %(map_index)s::int,
+        %(task_group_id)s::text, %(states)s::text[]
+    ) as i
+order by i.task_id, i.map_index;
 
 -- name: task_instance_count
--- How many instances of a DAG match Airflow's filters.
 select count(*)
-from leoflow_core.dag
-join leoflow_core.dag_run on dag_run.dag_key = dag.dag_key
-join leoflow_core.all_task_instances as task_instance on task_instance.run_key = dag_run.run_key
-join leoflow_core.task
-    on task.version_key = task_instance.version_key and task.task_idx = task_instance.task_idx
-where
-    dag.dag_id = %(dag_id)s
-    and (%(run_ids)s::text[] is null or dag_run.run_id = any(%(run_ids)s::text[]))
-    and (%(logical_dates)s::timestamptz[] is null or dag_run.logical_date = any(%(logical_dates)s::timestamptz[]))
-    and (%(task_ids)s::text[] is null or task.task_id = any(%(task_ids)s::text[]))
-    and (%(map_index)s::int is null or task_instance.map_index = %(map_index)s)
-    and (
-        %(task_group_id)s::text is null or task.group_id = %(task_group_id)s
-        or starts_with(task.group_id, %(task_group_id)s || '.')
-    )
-    and (
-        %(states)s::text[] is null
-        or coalesce(task_instance.state::text, 'null') = any(%(states)s::text[])
+from
+    leoflow_core.find_instances(
+        %(dag_id)s, %(run_ids)s::text[], %(logical_dates)s::timestamptz[], %(task_ids)s::text[], %(map_index)s::int,
+        %(task_group_id)s::text, %(states)s::text[]
     );
 
 -- name: task_group

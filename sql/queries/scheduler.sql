@@ -7,23 +7,9 @@ select
     d.next_data_interval_start as next_start, d.next_data_interval_end as next_end, d.next_run_after, d.next_run_id,
     d.next_partition_key, d.next_partition_date,
     false as is_custom,
-    coalesce(p.run_after, l.data_interval_start) as last_start, coalesce(p.run_after, l.data_interval_end) as last_end,
-    statement_timestamp() as now
+    l.last_start, l.last_end, statement_timestamp() as now
 from leoflow_core.dag as d
-left join lateral (
-    select r.run_after
-    from leoflow_core.dag_run as r
-    where d.schedule ->> 'type' = 'cron_partition' and r.dag_key = d.dag_key and r.run_type in ('scheduled', 'backfill')
-    order by r.run_after desc
-    limit 1
-) as p on true
-left join lateral (
-    select r.data_interval_start, r.data_interval_end
-    from leoflow_core.dag_run as r
-    where r.dag_key = d.dag_key and r.run_type in ('scheduled', 'backfill') and r.logical_date is not null
-    order by r.logical_date desc
-    limit 1
-) as l on true
+cross join lateral leoflow_core.last_planned(d.dag_key, d.schedule) as l
 where d.schedule_pending and not d.is_stale and not leoflow_core.is_custom(d.schedule)
 order by d.dag_key
 limit %(limit)s
@@ -37,23 +23,9 @@ select
     d.next_data_interval_start as next_start, d.next_data_interval_end as next_end, d.next_run_after, d.next_run_id,
     d.next_partition_key, d.next_partition_date,
     leoflow_core.is_custom(d.schedule) as is_custom,
-    coalesce(p.run_after, l.data_interval_start) as last_start, coalesce(p.run_after, l.data_interval_end) as last_end,
-    statement_timestamp() as now
+    l.last_start, l.last_end, statement_timestamp() as now
 from leoflow_core.dag as d
-left join lateral (
-    select r.run_after
-    from leoflow_core.dag_run as r
-    where d.schedule ->> 'type' = 'cron_partition' and r.dag_key = d.dag_key and r.run_type in ('scheduled', 'backfill')
-    order by r.run_after desc
-    limit 1
-) as p on true
-left join lateral (
-    select r.data_interval_start, r.data_interval_end
-    from leoflow_core.dag_run as r
-    where r.dag_key = d.dag_key and r.run_type in ('scheduled', 'backfill') and r.logical_date is not null
-    order by r.logical_date desc
-    limit 1
-) as l on true
+cross join lateral leoflow_core.last_planned(d.dag_key, d.schedule) as l
 where
     not d.is_paused and not d.is_stale and not d.schedule_pending
     and (d.allowed_run_types is null or 'scheduled' = any(d.allowed_run_types))
@@ -121,16 +93,10 @@ with taken as (
 )
 select
     d.dag_key, d.dag_id, d.current_version_key as version_key, v.environment_key, v.bundle_path, v.relative_fileloc,
-    d.start_date, d.end_date, d.catchup, l.data_interval_start as last_start, l.data_interval_end as last_end
+    d.start_date, d.end_date, d.catchup, l.last_start, l.last_end
 from taken as d
 inner join leoflow_core.dag_version as v on v.version_key = d.current_version_key
-left join lateral (
-    select r.data_interval_start, r.data_interval_end
-    from leoflow_core.dag_run as r
-    where r.dag_key = d.dag_key and r.run_type in ('scheduled', 'backfill') and r.logical_date is not null
-    order by r.logical_date desc
-    limit 1
-) as l on true;
+cross join lateral leoflow_core.last_planned(d.dag_key, d.schedule) as l;
 
 -- name: store_custom
 -- The answer of a custom timetable, unless the DAG has another version, or a run more, since it was asked.
