@@ -120,7 +120,12 @@ begin
     where t.run_key = i.run_key and t.task_idx = i.task_idx and t.map_index = i.map_index
         and k.version_key = t.version_key and k.task_idx = t.task_idx
         -- of a task the latest version does not have
-        and not (p_latest_version and t.state = 'removed');
+        and not (p_latest_version and t.state = 'removed' and not exists (
+            select from leoflow_core.dag_run as r where r.run_key = t.run_key and r.version_key = t.version_key
+        ));
+    if p_latest_version then
+        perform leoflow_core.remap_instances(p_run_key);
+    end if;
     perform leoflow_core.recount_run(p_run_key);
     perform leoflow_core.reopen_run(p_run_key, p_reset_run);
 end

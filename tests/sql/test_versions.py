@@ -6,7 +6,22 @@ import pytest
 
 from leoflow import engine
 from tests.sql import invariants
-from tests.sql.dags import Connection, chain, dag, drain, new_worker, outcome, run_of, run_state, scalar, states, task
+from tests.sql.dags import (
+    Connection,
+    chain,
+    dag,
+    drain,
+    instances,
+    literal,
+    new_worker,
+    outcome,
+    over,
+    run_of,
+    run_state,
+    scalar,
+    states,
+    task,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -92,3 +107,43 @@ async def test_only_new_tasks_can_be_run(connection: Connection) -> None:
     assert await drain(connection, worker) == ["c"]
     assert await run_state(connection, run) == "success"
     assert await scalar(connection, "select max(try_number) from leoflow.task_instances") == 1
+
+
+@pytest.mark.parametrize("before", [None, 1, 2, 5])
+@pytest.mark.parametrize("after", [None, 3])
+async def test_a_map_of_another_length_has_the_instances_of_the_latest_version(
+    connection: Connection, before: int | None, after: int | None
+) -> None:
+    """None: not mapped."""
+
+    def spec(length: int | None) -> dict[str, Any]:
+        each = task("each", "a", **({} if length is None else {"mapping": over(literal(length))}))
+        return dag("d", [task("a"), each, task("sum", "each")])
+
+    worker = await new_worker(connection)
+    run = await run_of(connection, spec(before))
+    await drain(connection, worker)
+    if before == 5:  # and one is not part of it any more
+        await connection.execute("select leoflow_core.api_delete_instance('d', %s, 'each', 4)", (run.run_id,))
+    await engine.register_version(connection, spec(after))
+    await clear(connection, run.run_id)
+    names = ["each"] if after is None else [f"each[{index}]" for index in range(after)]
+    assert await drain(connection, worker) == ["a", *names, "sum"]
+    found = await instances(connection, run)
+    assert {name for name, state in found.items() if state == "success"} == {"a", *names, "sum"}
+    assert len(found) == len(names) + 2 + max((before or 0) - (after or before or 0), 0)
+    assert await run_state(connection, run) == "success"
+    await invariants.check(connection)
+
+
+async def test_a_task_that_was_removed_comes_back_with_a_version_that_has_it_again(connection: Connection) -> None:
+    worker = await new_worker(connection)
+    run = await run_of(connection, chain("d", "a", "b", "c"))
+    await drain(connection, worker)
+    for tasks, again in (("ac", ["c"]), ("abc", ["b", "c"])):
+        await engine.register_version(connection, chain("d", *tasks))
+        await clear(connection, run.run_id, ["c"])
+        assert (await states(connection, run)).get("b") == ("removed" if "b" not in tasks else None)
+        assert await drain(connection, worker) == again
+    assert await states(connection, run) == dict.fromkeys("abc", "success")
+    await invariants.check(connection)
