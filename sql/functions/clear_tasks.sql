@@ -126,6 +126,7 @@ begin
     if p_latest_version then
         perform leoflow_core.remap_instances(p_run_key);
     end if;
+    perform leoflow_core.leave_out_tasks(p_run_key);
     perform leoflow_core.recount_run(p_run_key);
     perform leoflow_core.reopen_run(p_run_key, p_reset_run);
 end

@@ -1,8 +1,8 @@
 -- Creates one scheduled run for each of a batch of DAGs. The arrays are parallel; a run of a partition has neither run id
 -- nor interval. A run that is refused (taken, invalid) costs none of the others. Returns the refused ones: position
 -- (from 1), SQLSTATE, message.
--- Plain runs are made together, the others (of partitions, with callbacks, without tasks, maps over nothing, what is
--- refused) one by one.
+-- Plain runs are made together, the others (of partitions, with callbacks, without tasks, maps over nothing, tasks with
+-- dates of their own, what is refused) one by one.
 -- Locks: as create_run; the caller holds the DAGs' rows. Callers: scheduler.
 create or replace function leoflow_core.create_due_runs(
     p_dag_ids text[], p_run_ids text[], p_starts timestamptz[], p_ends timestamptz[], p_run_afters timestamptz[],
@@ -84,7 +84,7 @@ begin
         join leoflow_core.dag_version as v on v.version_key = d.current_version_key
         where not d.is_stale and ('scheduled' = any(d.allowed_run_types)) is not false
             and length(i.run_id) between 1 and 250 and v.task_count > 0 and not v.expands_at_start
-            and not v.has_callbacks
+            and not v.has_callbacks and not v.has_dates
     ),
     made as (
         insert into leoflow_core.dag_run (

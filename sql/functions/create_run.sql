@@ -29,6 +29,7 @@ declare
     v_version leoflow_core.dag_version;
     v_run_after timestamptz := coalesce(p_run_after, case when p_run_type = 'scheduled' then p_logical_date end, v_now);
     v_starts boolean;
+    v_undecided boolean := false;
     v_constraint text;
     v_jitter text;
 begin
@@ -110,7 +111,13 @@ begin
     if v_version.has_slotted then
         perform leoflow_core.open_join_counters(array[run_key]);
     end if;
-    if v_starts and v_version.expands_at_start then -- maps over nothing
+    if v_version.has_dates then
+        v_undecided := leoflow_core.leave_out_tasks(run_key);
+        if v_undecided then
+            perform leoflow_core.recount_run(run_key);
+        end if;
+    end if;
+    if v_starts and (v_undecided or v_version.expands_at_start) then -- tasks left out, maps over nothing
         perform leoflow_core.evaluate_run(run_key);
         perform leoflow_core.end_run_if_done(run_key);
     end if;

@@ -147,6 +147,7 @@ begin
         perform leoflow_core.lock_run(v_run.run_key);
         perform leoflow_core.move_run(v_run.run_key);
         perform leoflow_core.remap_instances(v_run.run_key);
+        perform leoflow_core.leave_out_tasks(v_run.run_key);
         perform leoflow_core.recount_run(v_run.run_key);
         perform leoflow_core.reopen_run(v_run.run_key, true);
         perform leoflow_core.write_audit('clear', p_user, p_dag_id, p_run_id => p_run_id,

@@ -1,0 +1,1 @@
+alter table leoflow_core.dag_version drop column has_dates;
