@@ -142,6 +142,19 @@ async def test_clearing_while_the_last_task_finishes_ends_in_one_of_the_two_orde
     assert await run_state(three, run) == "success"
 
 
+async def test_the_watermark_is_not_raised_past_a_run_that_is_being_reopened(sessions: Sessions) -> None:
+    one, two, three = sessions
+    worker = await new_worker(three)
+    old = await run_of(three, dag("d", [task("a")]))
+    await drain(three, worker)
+    await run_of(three, dag("e", [task("b")]))  # the oldest unfinished run
+    async with one.transaction():
+        await engine.clear_tasks(one, "d", old.run_id)
+        refresh = await blocked(three, two, engine.refresh_watermark(two))
+    assert await refresh == old.run_key
+    assert await scalar(three, "select run_key from leoflow_core.low_watermark") == old.run_key
+
+
 async def test_cancelling_while_an_attempt_finishes_leaves_no_half(sessions: Sessions) -> None:
     one, two, three = sessions
     worker = await new_worker(three)

@@ -15,6 +15,7 @@ from tests.sql.dags import (
     dag,
     drain,
     instances,
+    literal,
     mapped_group,
     new_worker,
     over,
@@ -90,8 +91,38 @@ async def test_an_upstream_that_ends_while_the_map_expands_is_counted(sessions: 
     await invariants.check(three)
 
 
+async def test_what_ends_around_an_inner_group_while_it_expands_is_counted(sessions: Sessions) -> None:
+    """An inner task gets its instances, which wait for those of a task around it, while one of these ends."""
+    one, two, three = sessions
+    worker = await new_worker(three)
+    tasks = [
+        *map(task, ("rows", "cells")),
+        task("o.a", "rows", group_id="o"),
+        task("o.i.b", "o.a", "cells", group_id="o.i"),
+        task("o.c", "o.i.b", group_id="o", trigger_rule="all_done"),
+    ]
+    groups = [mapped_group("o", result("rows")), mapped_group("o.i", result("cells"), parent_group_id="o")]
+    run = await run_of(three, dag("d", tasks, task_groups=groups))
+    claimed = {each.task_id: each for each in await engine.claim(three, worker, 2)}
+    await engine.finish(three, worker, [returned(claimed["rows"], 2)])
+    first, second = await engine.claim(three, worker, 2)
+    async with one.transaction():
+        await engine.finish(one, worker, [Outcome(first.ref, "success")])
+        cells = asyncio.ensure_future(
+            retry_transient(lambda: engine.finish(two, worker, [returned(claimed["cells"], 2)]))
+        )
+        assert await waits(three, two, cells)
+    await cells
+    found = await instances(three, run)
+    assert [found[f"o.i.b[{index}]"] for index in range(4)] == ["scheduled", "scheduled", None, None]
+    await engine.finish(three, worker, [Outcome(second.ref, "success")])
+    assert len(await drain(three, worker)) == 4 + 2
+    assert await run_state(three, run) == "success"
+    await invariants.check(three)
+
+
 async def test_many_workers_on_maps_run_everything_exactly_once(database_url: str) -> None:
-    """Six workers over runs with maps, groups and reducers: every run ends, nothing runs twice."""
+    """Six workers over runs with maps, groups in groups and reducers: every run ends, nothing runs twice."""
     lengths = {"make": 30, "more": 3}
     tasks = [
         task("make"),
@@ -101,9 +132,19 @@ async def test_many_workers_on_maps_run_everything_exactly_once(database_url: st
         task("g.a", "make", group_id="g"),
         task("g.b", "make", "more", group_id="g"),
         task("g.c", "g.a", "g.b", group_id="g"),
-        task("sum", "each", "cross", "g.c"),
+        task("o.a", "more", group_id="o"),
+        task("o.i.b", "o.a", "make", group_id="o.i"),
+        task("o.j.c", "o.i.b", "more", group_id="o.j"),
+        task("o.d", "o.a", "o.j.c", group_id="o"),
+        task("sum", "each", "cross", "g.c", "o.d"),
     ]
-    spec = dag("d", tasks, task_groups=[mapped_group("g", result("make"))], max_active_tasks=50)
+    groups = [
+        mapped_group("g", result("make")),
+        mapped_group("o", result("more")),
+        mapped_group("o.i", literal(2), parent_group_id="o"),
+        mapped_group("o.j", result("more"), parent_group_id="o"),
+    ]
+    spec = dag("d", tasks, task_groups=groups, max_active_tasks=50)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as setup:
         for number in range(3):
             await run_of(setup, spec, run_id=f"r{number}")
@@ -120,5 +161,5 @@ async def test_many_workers_on_maps_run_everything_exactly_once(database_url: st
                         held = (await retry_transient(lambda e=ends: engine.finish(conn, worker, e, handoff=2))).handed
 
         await asyncio.wait_for(asyncio.gather(*(work(number) for number in range(6))), 300)
-        assert len(started) == len({each.attempt_id for each in started}) == 3 * (2 + 30 + 90 + 90 + 1)
+        assert len(started) == len({each.attempt_id for each in started}) == 3 * (2 + 30 + 90 + 90 + 3 + 6 + 9 + 3 + 1)
         await invariants.check(setup)

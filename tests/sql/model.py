@@ -5,6 +5,7 @@ decided by its index, and instances a map has no more are no upstreams.
 """
 
 from dataclasses import dataclass, field
+from math import prod
 
 FINAL = {"success", "failed", "skipped", "upstream_failed", "removed"}
 ACTIVE = {"running", "queued", "restarting"}
@@ -18,7 +19,10 @@ Key = tuple[str, int]
 
 @dataclass
 class Task:
-    """A task; `over` is what it, or its mapped group, is mapped over: a task's result or a literal's length."""
+    """A task; `over` is what it, or its mapped group, is mapped over: a task's result or a literal's length.
+
+    `around` is the same of the mapped group around that group, if there is one; `group` begins with that one's name.
+    """
 
     name: str
     upstreams: frozenset[str]
@@ -28,6 +32,14 @@ class Task:
     is_teardown: bool = False
     over: str | int | None = None
     group: str | None = None
+    around: str | int | None = None
+
+    def overs(self) -> list[str | int]:
+        return [over for over in (self.over, self.around) if over is not None]
+
+    def is_beside(self, other: "Task") -> bool:
+        """Whether both are in groups side by side inside a mapped one."""
+        return self.around is not None and other.around is not None and self.group != other.group
 
 
 @dataclass
@@ -92,20 +104,37 @@ class Run:
     state: str = "running"
     returned: dict[Key, int] = field(default_factory=dict)
     """The lengths of the lists that instances returned, as long as their results are there."""
+    fans: dict[str, int | None] = field(default_factory=dict)
+    """The length of a task's inner group when the task was expanded last (docs/decisions/0007)."""
 
     def __post_init__(self) -> None:
         for task in self.tasks.values():
-            length = task.over if isinstance(task.over, int) else 0
-            for index in range(length) if length else [-1]:
+            mapped = task.over is not None and not self.expands(task)
+            for index in range(self.literal_length(task) or 0) if mapped else [-1]:
                 self.instances[task.name, index] = self.fresh(task)
         self.settle()
 
     def fresh(self, task: Task) -> Instance:
         return Instance(max_tries=task.retries, expands=self.expands(task))
 
+    def literal_length(self, task: Task) -> int | None:
+        """How many instances it has if it is mapped over literals alone."""
+        lengths = [over for over in task.overs() if isinstance(over, int)]
+        return prod(lengths) if len(lengths) == len(task.overs()) else None
+
     def expands(self, task: Task) -> bool:
-        """Whether the number of its instances is found at run time."""
-        return task.over is not None and (isinstance(task.over, str) or task.over == 0)
+        """Whether the number of its instances is found at run time.
+
+        So it is where a group beside it has fewer instances than it: some wait for nothing there.
+        """
+        length = self.literal_length(task)
+        if task.over is None or not length or task.rule in ANY_INDEX:
+            return task.over is not None and not length
+        before = task.upstreams | (self.scope(task) if task.is_teardown else self.indirect_setups(task))
+        return any(
+            task.is_beside(self.tasks[name]) and 0 < (self.literal_length(self.tasks[name]) or 0) < length
+            for name in before
+        )
 
     def keys(self, name: str) -> list[Key]:
         return sorted(key for key in self.instances if key[0] == name)
@@ -129,14 +158,32 @@ class Run:
         found = []
         for name in sorted(upstreams):
             upstream = self.tasks[name]
-            by_index = task.group is not None and upstream.group == task.group and task.rule not in ANY_INDEX
             for key in self.keys(name):
                 state = self.instances[key].state
                 if state == "removed" and self.expands(upstream):
                     continue
-                if not by_index or key[1] in (index, -1):
+                if self.refers(task, index, upstream, key[1]):
                     found.append(state)
         return found
+
+    def refers(self, task: Task, index: int, upstream: Task, other: int) -> bool:
+        """Whether an instance waits for instance `other` of an upstream task (docs/map-reduce.md)."""
+        if task.group is None or upstream.group is None or task.rule in ANY_INDEX or other == -1:
+            return True
+        if task.group == upstream.group or task.around is None:
+            return other == index
+        fan = self.fan(task)
+        if fan == 0:
+            return True  # it will have no instances, whatever happens
+        if fan is None or index == -1:
+            return False
+        if upstream.around is None:
+            return other == index // fan
+        return index // fan == other // fan
+
+    def fan(self, task: Task) -> int | None:
+        """How many instances it has for each of the group around its own."""
+        return task.over if isinstance(task.over, int) else self.fans.get(task.name)
 
     def decision(self, task: Task, index: int) -> str | None:
         direct = decide(
@@ -213,8 +260,12 @@ class Run:
 
     def expand(self, task: Task, indexes: list[int]) -> None:
         """Give a task the instances its map has, because the given ones may run."""
-        assert task.over is not None
-        length = self.length(task.over)
+        lengths = [self.length(over) for over in task.overs()]
+        length = None if None in lengths else prod(one for one in lengths if one is not None)
+        if task.around is not None and isinstance(task.over, str) and self.fans.get(task.name) != lengths[0]:
+            self.fans[task.name] = lengths[0]
+            if length == 0:
+                return  # it waits for all instances of its upstreams now
         waiting = [key for key in self.keys(task.name) if self.instances[key].state is None]
         if length is None:
             for index in indexes:

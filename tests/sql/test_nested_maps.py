@@ -183,3 +183,35 @@ async def test_what_ends_in_the_step_that_expands_a_task_counts_once(connection:
     assert indexes(found, "o.i.deep") == dict.fromkeys(range(4))
     cursor = await connection.execute(UNLIKE, {"run_key": run.run_key})
     assert not await cursor.fetchall()
+
+
+@pytest.mark.parametrize("deleted", ["o.i.deep[1]", "o.j.aside[1]"])
+async def test_a_group_that_grows_after_an_instance_was_deleted_counts_right(
+    connection: Connection, deleted: str
+) -> None:
+    """Clears what comes after the deleted instance, which stays removed, with more rows and cells than before."""
+    worker = await new_worker(connection)
+    run = await run_of(connection, nested(result("rows"), result("cells"), result("others")))
+    await drain(connection, worker, {"rows": 2, "cells": 2, "others": 2})
+    name, _, index = deleted.rstrip("]").partition("[")
+    await connection.execute("select leoflow_core.api_delete_instance('d', %s, %s, %s)", (run.run_id, name, int(index)))
+    rest = [["o.i.deep", i] for i in range(4)] + [["o.j.aside", i] for i in range(4)]
+    again = ["rows", "cells", "others", "o.before", "o.i.deeper", "o.after", "end"]
+    await engine.clear_tasks(
+        connection, "d", run.run_id, [*again, *(tuple(one) for one in rest if one != [name, int(index)])]
+    )
+    await engine.promote_due(connection)
+    running = await engine.claim(connection, worker, 10)
+    lengths = {"rows": 3, "cells": 3, "others": 3}
+    while running:
+        one = running.pop()
+        ends = returned(one, lengths[one.task_id]) if one.task_id in lengths else outcome(one)
+        await engine.finish(connection, worker, [ends])
+        cursor = await connection.execute(UNLIKE, {"run_key": run.run_key})
+        assert not await cursor.fetchall()
+        running += await engine.claim(connection, worker, 10)
+    found = await instances(connection, run)
+    assert set(indexes(found, "o.j.aside")) == set(indexes(found, "o.i.deep")) == set(range(9))
+    assert found[deleted] == "removed"
+    assert await run_state(connection, run) == "success"
+    await invariants.check(connection)

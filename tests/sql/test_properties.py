@@ -44,25 +44,33 @@ RULES = [
 
 @st.composite
 def graphs(draw: st.DrawFn) -> dict[str, model.Task]:
-    """A DAG of up to nine tasks: setups and teardowns, maps, a mapped group; sometimes one join is wider than 64."""
+    """A DAG of up to nine tasks: setups, teardowns, maps, a mapped group with others inside, sometimes a wide join."""
     wide = draw(st.integers(0, 9)) == 0
     names = [f"t{i}" for i in range(draw(st.integers(1, 9)))]
     grouped = draw(st.sets(st.sampled_from(names[1:]), min_size=1, max_size=4)) if len(names) > 1 else set[str]()
     grouped = draw(st.sampled_from([set[str](), grouped]))
     group_over: str | int = 0
+    inner_overs: dict[str, str | int] = {}
     if grouped:
         before = [name for name in names if name < min(grouped)]
         group_over = draw(st.one_of(st.sampled_from(before), st.integers(0, 3)))
+        if draw(st.booleans()):
+            inner_overs = {inner: draw(st.one_of(st.sampled_from(before), st.integers(0, 3))) for inner in ("i", "j")}
+    places = {name: draw(st.sampled_from(["", *inner_overs])) for name in sorted(grouped)}
     tasks: dict[str, model.Task] = {}
     for number, name in enumerate(names):
         upstreams = set(draw(st.sets(st.sampled_from(names[:number]), max_size=4))) if number else set()
         kind = draw(st.sampled_from(["plain"] * 6 + ["setup", "teardown", "mapped", "mapped", "mapped"]))
         rule = draw(st.sampled_from(RULES)) if draw(st.booleans()) else "all_success"
         length: str | int | None = None
+        inner = places.get(name, "")
         if name in grouped:
-            length = group_over
-            if isinstance(length, str) and not upstreams & grouped:
-                upstreams.add(length)  # the first tasks of a group are after what it is mapped over
+            length = inner_overs.get(inner, group_over)
+            # the first tasks of a group are after what it is mapped over
+            if not upstreams & grouped:
+                upstreams |= {group_over} if isinstance(group_over, str) else set()
+            if not upstreams & {other for other in grouped if places[other] == inner}:
+                upstreams |= {length} if isinstance(length, str) else set()
         elif kind == "mapped":
             length = draw(st.one_of(st.sampled_from(names[:number]), st.integers(0, 3))) if number else 2
             upstreams |= {length} if isinstance(length, str) else set()
@@ -74,7 +82,8 @@ def graphs(draw: st.DrawFn) -> dict[str, model.Task]:
             is_setup=kind == "setup",
             is_teardown=kind == "teardown",
             over=length,
-            group="g" if name in grouped else None,
+            group=(f"g.{inner}" if inner else "g") if name in grouped else None,
+            around=group_over if inner else None,
         )
     if wide:
         many = [f"w{i:02}" for i in range(70)]
@@ -98,6 +107,9 @@ def spec_of(data: st.DataObject, tasks: dict[str, model.Task], **fields: Any) ->
         for name, one in tasks.items()
     }
     groups = {one.group: one.over for one in tasks.values() if one.group and one.over is not None}
+    groups |= {
+        one.group.partition(".")[0]: one.around for one in tasks.values() if one.group and one.around is not None
+    }
     return dag(
         "d",
         [
@@ -115,7 +127,10 @@ def spec_of(data: st.DataObject, tasks: dict[str, model.Task], **fields: Any) ->
             )
             for one in tasks.values()
         ],
-        task_groups=[mapped_group(group, mapping(length)) for group, length in groups.items()],
+        task_groups=[
+            mapped_group(group, mapping(length), parent_group_id=group.rpartition(".")[0] or None)
+            for group, length in groups.items()
+        ],
         **fields,
     )
 

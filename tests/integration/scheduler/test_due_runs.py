@@ -129,6 +129,29 @@ async def test_catchup_creates_every_missed_run_within_the_active_run_limit(
     assert [row[1] for row in await runs(pool, "catching")] == [start + timedelta(hours=n) for n in range(10)]
 
 
+@pytest.mark.parametrize("start", ["2025-10-25T20:00:00+00:00", "2026-03-28T20:00:00+00:00"])
+async def test_a_night_of_changing_clocks_has_the_runs_it_has_in_airflow(
+    pool: Pool, register: Callable[..., Any], due: DueRuns, start: str
+) -> None:
+    """An hour that comes twice has a daily run once, the second time, and one left out has it an hour later."""
+    begin = datetime.fromisoformat(start)
+    end = begin + timedelta(hours=8)
+    expressions = {"daily": "30 2 * * *", "often": "*/30 * * * *"}
+    for dag_id, expression in expressions.items():
+        await register(
+            dag_id,
+            schedule={"type": "cron", "expression": expression, "timezone": "Europe/Berlin", "data_interval": False},
+            start_date=start,
+            end_date=end.isoformat(),
+            catchup=True,
+            max_active_runs=100,
+        )
+    while await next_run(pool, "often") is not None or not await runs(pool, "often"):
+        await due.work()
+    assert [row[1] for row in await runs(pool, "daily")] == [begin + timedelta(hours=5, minutes=30)]
+    assert [row[1] for row in await runs(pool, "often")] == [begin + timedelta(minutes=30 * n) for n in range(17)]
+
+
 async def test_many_schedulers_create_each_run_once(pool: Pool, register: Callable[..., Any]) -> None:
     for number in range(12):
         await register(f"dag_{number}", schedule=HOURLY, start_date="2024-01-01T00:00:00+00:00")
