@@ -92,22 +92,21 @@ async def test_runs_by_hand_count_only_without_catchup(connection: Connection, c
     assert await drain(connection, worker) == (["a"] if catchup else [])
 
 
-@pytest.mark.parametrize(
-    ("extra", "catchup", "starts"),
-    [
-        ({"ignore_first_depends_on_past": True}, True, True),
-        ({}, False, False),  # the compiler leaves out what is false
-        ({"start_date": "2026-01-02T00:00:00Z"}, True, True),
-        ({"start_date": "2026-01-02T00:00:00Z"}, False, False),
-        ({"start_date": "2026-01-01T00:00:00Z"}, True, False),
-    ],
-)
-async def test_the_first_run_of_a_new_task_is_free_if_it_may_be(
-    connection: Connection, extra: dict[str, Any], catchup: bool, starts: bool
-) -> None:
+NEW: list[tuple[dict[str, Any], bool, bool]] = [
+    ({"ignore_first_depends_on_past": True}, True, True),
+    ({}, False, False),  # the compiler leaves out what is false
+    ({"start_date": "2026-01-02T00:00:00Z"}, True, True),
+    ({"start_date": "2026-01-02T00:00:00Z"}, False, False),
+    ({"start_date": "2026-01-01T00:00:00Z"}, True, False),
+]
+
+
+async def test_the_first_run_of_a_new_task_is_free_if_it_may_be(connection: Connection) -> None:
     worker = await new_worker(connection)
-    await run_on(connection, dag("d", [task("a")], catchup=catchup), 0)
-    await drain(connection, worker)
-    tasks = [task("a"), task("new", depends_on_past=True, extra=extra)]
-    await run_on(connection, dag("d", tasks, catchup=catchup), 1)
-    assert await drain(connection, worker) == ["a", "new"][: 1 + starts]
+    for number, (extra, catchup, starts) in enumerate(NEW):
+        name = f"d{number}"
+        await run_on(connection, dag(name, [task("a")], catchup=catchup), 0)
+        await drain(connection, worker)
+        tasks = [task("a"), task("new", depends_on_past=True, extra=extra)]
+        await run_on(connection, dag(name, tasks, catchup=catchup), 1)
+        assert await drain(connection, worker) == ["a", "new"][: 1 + starts], extra
