@@ -103,8 +103,10 @@ async def test_a_run_created_while_its_pool_got_a_limit_is_subject_to_it(connect
     worker = await new_worker(connection)
     await run_of(connection, dag("d", [task("a"), task("b"), task("c", "a")]))
     # as if create_run had read the slots before they changed
+    await connection.execute("update leoflow_core.pool set slots = 0")
+    assert await claimed(connection, worker) == await claimed(connection, worker) == []
+    await invariants.check(connection)
     await connection.execute("update leoflow_core.pool set slots = 1")
-    assert await claimed(connection, worker) == []
     (one,) = await engine.claim(connection, worker, 100)
     assert (await engine.finish(connection, worker, [outcome(one)], handoff=5)).handed == []
     assert len(await claimed(connection, worker)) == 1
