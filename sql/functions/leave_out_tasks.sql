@@ -16,10 +16,8 @@ begin
         state = 'removed', expands = false, ready_key = null, gate_key = null, start_date = clock_timestamp(),
         end_date = clock_timestamp()
     from leoflow_core.dag_run as r
-    join leoflow_core.dag_version as v on v.version_key = r.version_key
-    join leoflow_core.task as k on k.version_key = v.version_key
-    cross join lateral leoflow_core.own_dates(v.spec, k.spec) as o
-    where r.run_key = p_run_key and t.run_key = p_run_key and t.task_idx = k.task_idx and t.try_number = 0
+    cross join lateral leoflow_core.own_dates(r.version_key) as o
+    where r.run_key = p_run_key and t.run_key = p_run_key and t.task_idx = o.task_idx and t.try_number = 0
         and (t.state is null or t.state = 'scheduled')
         and (r.logical_date < o.start_at or r.logical_date > o.end_at);
     return found;
@@ -27,20 +25,30 @@ end
 $$;
 comment on function leoflow_core.leave_out_tasks(bigint) is 'Takes tasks out of a run that are not of its date.';
 
--- The start_date and end_date of a task where they say more than its DAG's, else null. Locks: none. Callers:
--- leave_out_tasks, total_version.
-create or replace function leoflow_core.own_dates(
-    p_dag jsonb, p_task jsonb, out start_at timestamptz, out end_at timestamptz
-) language sql stable as $$
-    select
-        case when s.task > s.dag or s.dag is null then s.task end, case when e.task < e.dag or e.dag is null then e.task end
-    from (
+-- The tasks of a version that have a later start_date or an earlier end_date than the DAG. The version's spec, which may
+-- be large, is read once. Locks: none. Callers: leave_out_tasks, total_version.
+create or replace function leoflow_core.own_dates(p_version_key bigint)
+returns table (task_idx int, start_at timestamptz, end_at timestamptz) language sql stable as $$
+    with version as materialized (
+        select (v.spec ->> 'start_date')::timestamptz as start_at, (v.spec ->> 'end_date')::timestamptz as end_at
+        from leoflow_core.dag_version as v where v.version_key = p_version_key
+    ),
+    dated as materialized (
         select
-            (p_dag ->> 'start_date')::timestamptz as dag, (p_task -> 'extra' ->> 'start_date')::timestamptz as task
-    ) as s
-    cross join (
-        select (p_dag ->> 'end_date')::timestamptz as dag, (p_task -> 'extra' ->> 'end_date')::timestamptz as task
-    ) as e
+            t.task_idx, (t.spec -> 'extra' ->> 'start_date')::timestamptz as start_at,
+            (t.spec -> 'extra' ->> 'end_date')::timestamptz as end_at
+        from leoflow_core.task as t
+        where t.version_key = p_version_key and t.spec -> 'extra' ?| '{start_date,end_date}'
+    ),
+    own as (
+        select
+            d.task_idx,
+            case when d.start_at > v.start_at or v.start_at is null then d.start_at end as start_at,
+            case when d.end_at < v.end_at or v.end_at is null then d.end_at end as end_at
+        from dated as d
+        cross join version as v
+    )
+    select o.task_idx, o.start_at, o.end_at from own as o where num_nonnulls(o.start_at, o.end_at) > 0
 $$;
-comment on function leoflow_core.own_dates(jsonb, jsonb) is
-'The start_date and end_date of a task where they say more than its DAG''s.';
+comment on function leoflow_core.own_dates(bigint) is
+'The tasks of a version that have a later start_date or an earlier end_date than the DAG.';

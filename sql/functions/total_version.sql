@@ -18,11 +18,7 @@ begin
     update leoflow_core.dag_version as v set
         instance_count = c.instances, counted_count = c.counted, expands = c.expands,
         expands_at_start = c.expands_at_start,
-        has_dates = exists (
-            select from leoflow_core.task as t
-            cross join lateral leoflow_core.own_dates(v.spec, t.spec) as o
-            where t.version_key = p_version_key and num_nonnulls(o.start_at, o.end_at) > 0
-        )
+        has_dates = exists (select from leoflow_core.own_dates(p_version_key))
     from (
         select
             coalesce(sum(coalesce(t.map_length, 1)), 0) as instances,
