@@ -57,9 +57,9 @@ begin
                 select (i.run_key, i.task_idx, i.map_index)::leoflow_core.instance_ref from unnest(v_refs) as i where i.run_key = v_run
             ), p_reset_runs, p_latest_version);
         end loop;
-        perform leoflow_core.write_audit('clear', p_user, p_dag_id, p_run_id => p_run_id, p_extra => jsonb_build_object(
-            'tasks', coalesce(p_tasks, 'null'), 'upstream', p_upstream, 'downstream', p_downstream, 'past', p_past,
-            'future', p_future, 'only_failed', p_only_failed, 'only_running', p_only_running,
+        perform leoflow_core.audit_tasks('clear', p_user, p_dag_id, p_run_id, p_tasks, jsonb_build_object(
+            'upstream', p_upstream, 'downstream', p_downstream, 'past', p_past, 'future', p_future,
+            'only_failed', p_only_failed, 'only_running', p_only_running,
             'run_on_latest_version', p_latest_version, 'instances', cardinality(v_refs)
         ));
         perform leoflow_core.wake_workers();

@@ -59,9 +59,9 @@ begin
             perform leoflow_core.go_on_after_marking(v_run);
         end if;
     end loop;
-    perform leoflow_core.write_audit(p_state, p_user, p_dag_id, p_run_id => p_run_id, p_extra => jsonb_build_object(
-        'tasks', coalesce(p_tasks, 'null'), 'upstream', p_upstream, 'downstream', p_downstream, 'past', p_past,
-        'future', p_future, 'instances', cardinality(v_refs), 'cleared', coalesce(cardinality(v_again), 0)
+    perform leoflow_core.audit_tasks(p_state, p_user, p_dag_id, p_run_id, p_tasks, jsonb_build_object(
+        'upstream', p_upstream, 'downstream', p_downstream, 'past', p_past, 'future', p_future,
+        'instances', cardinality(v_refs), 'cleared', coalesce(cardinality(v_again), 0)
     ));
     perform leoflow_core.wake_workers();
     return query select i.run_key, i.task_idx, i.map_index from unnest(v_refs) as i;

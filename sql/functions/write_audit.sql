@@ -19,3 +19,20 @@ create or replace function leoflow_core.write_audit(
 $$;
 comment on function leoflow_core.write_audit(text, text, text, text, text, int, int, jsonb, timestamptz) is
 'Writes one line of the audit log.';
+
+-- Writes one line for an action on tasks (as for clear_tasks: names, or [name, map index]): with the task's name if it
+-- is one, so that it is found among its events. Locks: as write_audit. Callers: clear_tasks, mark_tasks.
+create or replace function leoflow_core.audit_tasks(
+    p_event text, p_owner text, p_dag_id text, p_run_id text, p_tasks jsonb, p_extra jsonb
+) returns bigint language sql as $$
+    select leoflow_core.write_audit(
+        p_event, p_owner, p_dag_id, p_run_id => p_run_id, p_extra => p_extra || jsonb_build_object('tasks', p_tasks),
+        p_task_id => case jsonb_typeof(t.only) when 'string' then t.only #>> '{}' when 'array' then t.only ->> 0 end,
+        p_map_index => case when jsonb_typeof(t.only) = 'array' then (t.only ->> 1)::int end
+    )
+    from (
+        select case when jsonb_typeof(p_tasks) = 'array' and jsonb_array_length(p_tasks) = 1 then p_tasks -> 0 end as only
+    ) as t
+$$;
+comment on function leoflow_core.audit_tasks(text, text, text, text, jsonb, jsonb) is
+'Writes one line of the audit log for an action on tasks.';

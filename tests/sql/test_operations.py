@@ -37,7 +37,8 @@ async def test_clearing_a_failed_task_with_its_downstream_runs_the_rest(connecti
     assert await run_state(connection, run) == "queued"
     assert await drain(connection, worker) == ["b", "c"]
     assert await run_state(connection, run) == "success"
-    assert await scalar(connection, "select owner from leoflow.audit_log where event = 'clear'") == "ann"
+    entry = "select owner, task_id, map_index, extra -> 'tasks' from leoflow.audit_log where event = 'clear'"
+    assert await (await connection.execute(entry)).fetchall() == [("ann", "b", None, ["b"])]
     cursor = await connection.execute(
         "select try_number, state from leoflow.task_attempts where task_id = 'b' order by try_number"
     )
@@ -349,3 +350,20 @@ async def test_what_follows_a_deleted_instance_does_not_wait_for_ever(connection
     }
     assert await run_state(connection, run) == "success"
     await invariants.check(connection)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "found"),
+    [
+        ('["a"]', ("a", None)),
+        ('[["a", 1]]', ("a", 1)),
+        ('["a", "b"]', (None, None)),
+        ("[]", (None, None)),
+        (None, (None, None)),
+    ],
+)
+async def test_an_action_on_one_task_is_found_among_its_events(
+    connection: Connection, tasks: str | None, found: tuple[str | None, int | None]
+) -> None:
+    await connection.execute("select leoflow_core.audit_tasks('clear', 'ann', 'd', 'r', %s, '{}')", (tasks,))
+    assert await (await connection.execute("select task_id, map_index from leoflow.audit_log")).fetchone() == found
