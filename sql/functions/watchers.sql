@@ -35,7 +35,8 @@ comment on function leoflow_core.watcher_definitions(jsonb) is 'The watchers amo
 -- Decides which triggers of watchers run: those of active assets by which an unpaused DAG is scheduled (Airflow 3.2,
 -- _find_active_assets), equal ones once, each for the first of the DAGs that declare it. One that is not to run any more
 -- goes when its triggerer lets go of it.
--- Locks: the assets advisory lock; all triggers of watchers in key order. Callers: refresh_active_assets, set_paused.
+-- Locks: the assets advisory lock; all triggers of watchers in key order. Callers: refresh_active_assets, set_paused,
+-- pause_failing.
 create or replace function leoflow_core.refresh_watchers() returns void language plpgsql as $$
 declare
     v_changed boolean;

@@ -10,7 +10,7 @@ import pytest
 from leoflow import engine
 from leoflow.engine import ClaimedTrigger
 from tests.sql.assets import all_of, asset, consumer, producer, runs
-from tests.sql.dags import Connection, scalar
+from tests.sql.dags import Connection, drain, new_worker, scalar
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +64,14 @@ async def test_a_trigger_runs_while_an_unpaused_dag_is_scheduled_by_its_asset(co
     assert await lost_watchers(connection, triggerer, [trigger.key]) == [trigger.key]
     await engine.release_watchers(connection, triggerer, [trigger.key])
     assert await scalar(connection, "select count(*) from leoflow_core.watcher_trigger") == 0
+
+
+async def test_a_dag_that_is_paused_because_it_fails_is_not_watched_for(connection: Connection) -> None:
+    await unpaused(connection, consumer("c", all_of(watched("a", ("w", 1))), max_consecutive_failed_dag_runs=1))
+    await engine.create_run(connection, "c")
+    await drain(connection, await new_worker(connection), {"use": "failed"})
+    assert await scalar(connection, "select is_paused from leoflow_core.dag")
+    assert await state(connection) == [("a", "w", "off: no unpaused DAG is scheduled by the asset")]
 
 
 async def test_an_asset_that_is_only_produced_is_not_watched(connection: Connection) -> None:
