@@ -65,7 +65,11 @@ begin
         return true;
     end if;
     select k.* into v_task from leoflow_core.task as k
-    where k.version_key = v_previous.version_key and k.task_id = p_task.task_id;
+    where k.version_key = v_previous.version_key and k.task_id = p_task.task_id and exists (
+        select from leoflow_core.all_task_instances as t
+        where t.run_key = v_previous.run_key and t.task_idx = k.task_idx
+            and not leoflow_core.is_left_out(t.state, t.try_number)
+    );
     if not found then
         -- new since then: only its own first run is free; the compiler leaves out of `extra` what is false
         return coalesce(
@@ -73,20 +77,33 @@ begin
         ) and not exists (
             select from leoflow_core.dag_run as r
             join leoflow_core.task as k on k.version_key = r.version_key and k.task_id = p_task.task_id
+            join leoflow_core.all_task_instances as t on t.run_key = r.run_key and t.task_idx = k.task_idx
             where r.dag_key = p_run.dag_key and r.logical_date < p_run.logical_date
+                and not leoflow_core.is_left_out(t.state, t.try_number)
         );
     end if;
     return not exists (
         select from leoflow_core.all_task_instances as t
         where t.run_key = v_previous.run_key and t.task_idx = v_task.task_idx
             and (t.state is null or t.state not in ('success', 'skipped'))
+            and not leoflow_core.is_left_out(t.state, t.try_number)
     ) and (not p_task.wait_for_downstream or not exists (
         select from leoflow_core.task_edge as e
         join leoflow_core.all_task_instances as t on t.run_key = v_previous.run_key and t.task_idx = e.downstream_idx
         where e.version_key = v_previous.version_key and e.upstream_idx = v_task.task_idx and e.kind = 'd'
             and (t.state is null or t.state not in ('success', 'skipped'))
+            and not leoflow_core.is_left_out(t.state, t.try_number)
     ));
 end
 $$;
 comment on function leoflow_core.past_allows(leoflow_core.dag_run, leoflow_core.task) is
 'Whether the previous run lets a task with depends_on_past run.';
+
+-- Whether an instance is not part of its run and never was, so that in Airflow there is none (leave_out_tasks).
+-- Locks: none. Callers: past_allows.
+create or replace function leoflow_core.is_left_out(p_state leoflow.task_instance_state, p_try_number int) returns boolean
+language sql immutable parallel safe as $$
+    select p_state is not distinct from 'removed' and p_try_number = 0
+$$;
+comment on function leoflow_core.is_left_out(leoflow.task_instance_state, int) is
+'Whether an instance is not part of its run and never was.';

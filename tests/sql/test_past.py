@@ -110,3 +110,16 @@ async def test_the_first_run_of_a_new_task_is_free_if_it_may_be(connection: Conn
         tasks = [task("a"), task("new", depends_on_past=True, extra=extra)]
         await run_on(connection, dag(name, tasks, catchup=catchup), 1)
         assert await drain(connection, worker) == ["a", "new"][: 1 + starts], extra
+
+
+async def test_a_run_without_the_task_is_not_its_past(connection: Connection) -> None:
+    """Of a task that began on the second day."""
+    worker = await new_worker(connection)
+    new = {"start_date": "2026-01-02T00:00:00Z", "ignore_first_depends_on_past": True}
+    tasks = [
+        task("a", depends_on_past=True, wait_for_downstream=True),
+        task("new", "a", depends_on_past=True, extra=new),
+    ]
+    for day in range(3):
+        await run_on(connection, dag("d", tasks), day)
+        assert await drain(connection, worker) == ["a", "new"][: 1 + (day > 0)]
