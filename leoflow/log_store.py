@@ -16,6 +16,7 @@ from leoflow.errors import ExitCode, LeoflowError
 SCHEMES = ("s3", "gs", "az", "abfs", "abfss", "file")
 _SEGMENT = 180
 _PART = 8 * 1024 * 1024
+_READ = 1024 * 1024
 _OPTIONS: dict[str, Any] = {
     # Short: whoever copies tries again later, and nobody who reads a log should wait for minutes.
     "client_options": {"timeout": "30s", "connect_timeout": "5s", "allow_http": True},
@@ -110,7 +111,7 @@ def _segment(text: str) -> str:
 
 async def _pieces(found: Any) -> AsyncIterator[bytes]:
     try:
-        async for piece in found.stream():
+        async for piece in found.stream(min_chunk_size=_READ):
             yield bytes(piece)
     except Exception as error:
         raise StoreError(_first_line(error)) from error

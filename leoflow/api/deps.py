@@ -3,7 +3,8 @@
     @router.get("/pools")
     async def pools(conn: Conn, user: Viewer, paged: Paged) -> PoolCollection: …
 
-`Conn` is one pooled connection (autocommit) for the whole request, shared with the check of the user.
+`Conn` is one pooled connection (autocommit), shared with the check of the user. It goes back to the pool when the route
+returns, before the answer is sent.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -64,12 +65,12 @@ State = Annotated[ApiState, Depends(state)]
 
 
 async def connection(state: State) -> AsyncIterator[Connection]:
-    """FastAPI dependency: a connection for the length of the request."""
+    """FastAPI dependency: a connection until the answer begins. Streams take their own: slow clients hold none."""
     async with state.pool.connection() as conn:
         yield conn
 
 
-Conn = Annotated[Connection, Depends(connection)]
+Conn = Annotated[Connection, Depends(connection, scope="function")]
 
 
 def credentials(request: Request) -> list[str]:

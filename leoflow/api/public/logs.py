@@ -32,7 +32,9 @@ log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances", tags=["Task Instance"])
 
 CHUNKS_PER_READ = 200
+BYTES_PER_READ = 1 << 20
 CHUNKS_PER_ANSWER = 2000
+_PIECE = 1 << 16
 LAST_LINES_SECONDS = 1.0
 """How long a request waits for the last lines of a try that has ended."""
 _LOOK_SECONDS = 0.05
@@ -91,14 +93,10 @@ async def get_log(
     is_complete = await _is_complete(conn, attempt)
     if NDJSON in accept:
         headers = {} if is_complete else await _continuation_header(conn, attempt, after)
-        return StreamingResponse(_stream(state, attempt, after), media_type=NDJSON, headers=headers)
-    limit = None if full_content else CHUNKS_PER_ANSWER
-    lines, last = await _lines(conn, attempt, after, limit)
-    ended = is_complete and (limit is None or len(lines) < limit)
-    if not lines and after == 0:
-        lines = [chunk async for chunk in _copy(state.log_store, attempt)]
-    content = [line async for line in _decorated(_listed(lines), attempt, first=after == 0)]
-    return StreamingResponse(_document(content, None if ended else _encode(last)), media_type="application/json")
+        return StreamingResponse(_pieces(_stream(_Reader(state, attempt, after))), media_type=NDJSON, headers=headers)
+    reader = _Reader(state, attempt, after, limit=None if full_content else CHUNKS_PER_ANSWER)
+    document = _document(reader, is_complete=is_complete)
+    return StreamingResponse(_pieces(document), media_type="application/json")
 
 
 @router.get("/{task_id}/externalLogUrl/{try_number}", response_model=ExternalLogUrlResponse)
@@ -154,31 +152,51 @@ async def _continuation_header(conn: Conn, attempt: store.Row, after: int) -> di
     return {"Airflow-Continuation-Token": _encode(attempt["until"])}
 
 
-async def _lines(conn: Conn, attempt: store.Row, after: int, limit: int | None) -> tuple[list[str], int]:
-    """Read chunks after a position: their texts, and the position of the last one."""
-    found = await store.rows(conn, SQL.chunks, {"until": None, **attempt, "after": after, "limit": limit})
-    return [row["lines"] for row in found], found[-1]["seq"] if found else after
+class _Reader:
+    """Reads the chunks of a try after a position, page by page.
 
+    Neither a long log nor a slow client costs much: a page is about a megabyte, and each is read with a connection of
+    its own.
 
-async def _listed(chunks: list[str]) -> AsyncIterator[str]:
-    for chunk in chunks:
-        yield chunk
+    Args:
+        limit: read so many chunks at most; None: all.
+    """
 
+    def __init__(self, state: ApiState, attempt: store.Row, after: int, limit: int | None = None) -> None:
+        self.attempt = attempt
+        self.is_first = after == 0
+        self.last = after
+        """The position of the last chunk read so far."""
+        self.is_limited = False
+        """True when it stopped at the limit: there may be more."""
+        self._state = state
+        self._limit = limit
 
-async def _read(state: ApiState, attempt: store.Row, after: int) -> AsyncIterator[str]:
-    """Read chunk by chunk with a connection of its own each time: a slow client holds none."""
-    first, pool = after == 0, state.pool
-    while True:
-        async with pool.connection() as conn:
-            chunks, after = await _lines(conn, attempt, after, CHUNKS_PER_READ)
-        for chunk in chunks:
-            yield chunk
-        if first and not chunks:
-            async for chunk in _copy(state.log_store, attempt):
-                yield chunk
-        if len(chunks) < CHUNKS_PER_READ:
-            return
-        first = False
+    async def chunks(self) -> AsyncIterator[str]:
+        """Yield the text of each chunk; of a log the database has no more, that of its copy."""
+        is_empty = True
+        while page := await self._page():
+            is_empty = False
+            for _, lines in page:
+                yield lines
+            self.is_limited = self._limit == 0
+            if self.is_limited:
+                return
+        if is_empty and self.is_first:
+            async for piece in _copy(self._state.log_store, self.attempt):
+                yield piece
+
+    async def _page(self) -> list[tuple[int, str]]:
+        count = CHUNKS_PER_READ if self._limit is None else min(CHUNKS_PER_READ, self._limit)
+        place = {"until": None, **self.attempt, "after": self.last, "limit": count, "bytes": BYTES_PER_READ}
+        async with self._state.pool.connection() as conn:
+            found = await store.rows(conn, SQL.chunks, place)
+        page = [(row["seq"], row["lines"]) for row in found]
+        if page:
+            self.last = page[-1][0]
+        if self._limit is not None:
+            self._limit -= len(page)
+        return page
 
 
 async def _copy(copies: LogStore | None, attempt: store.Row) -> AsyncIterator[str]:
@@ -199,30 +217,46 @@ async def _copy(copies: LogStore | None, attempt: store.Row) -> AsyncIterator[st
     yield rest.decode("utf-8", "replace")
 
 
-async def _stream(state: ApiState, attempt: store.Row, after: int) -> AsyncIterator[bytes]:
-    async for line in _decorated(_read(state, attempt, after), attempt, first=after == 0):
+async def _stream(reader: _Reader) -> AsyncIterator[bytes]:
+    async for line in _decorated(reader):
         # Only here Airflow names the time of lines that have none.
         yield (line if b'"timestamp":' in line else b'{"timestamp":null,' + line[1:]) + b"\n"
 
 
-async def _document(lines: list[bytes], token: str | None) -> AsyncIterator[bytes]:
+async def _document(reader: _Reader, *, is_complete: bool) -> AsyncIterator[bytes]:
     yield b'{"content":['
-    yield b",".join(lines)
-    yield b'],"continuation_token":' + orjson.dumps(token) + b"}"
+    separator = b""
+    async for line in _decorated(reader):
+        yield separator + line
+        separator = b","
+    ended = is_complete and not reader.is_limited
+    yield b'],"continuation_token":' + orjson.dumps(None if ended else _encode(reader.last)) + b"}"
 
 
-async def _decorated(chunks: AsyncIterator[str], attempt: store.Row, *, first: bool) -> AsyncIterator[bytes]:
+async def _pieces(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Join small parts: a message to the client for every line would cost more than the line."""
+    piece = bytearray()
+    async for part in parts:
+        piece += part
+        if len(piece) >= _PIECE:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
+
+
+async def _decorated(reader: _Reader) -> AsyncIterator[bytes]:
     """Yield log lines as JSON objects, headed by where they come from; never nothing for a try that did not run."""
-    if first:
+    attempt = reader.attempt
+    if reader.is_first:
         for event in ("::group::Log message source details", _source(attempt), "::endgroup::"):
             yield orjson.dumps({"event": event})
     some = False
-    async for chunk in chunks:
+    async for chunk in reader.chunks():
         for text in chunk.split("\n"):  # not splitlines: a line may hold U+2028 and the like
             if text.strip():
                 some = True
                 yield _line(text)
-    if first and not some:
+    if reader.is_first and not some:
         reason = _NEVER_RAN.get(attempt["state"] or "")
         if reason:
             yield orjson.dumps({"event": reason})

@@ -1,6 +1,6 @@
 """`/ui/grid/*`: the rows, columns and squares of the grid."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from psycopg import sql
 
 from leoflow.api.dag_graph import DagGraph, grid_nodes, merge_grid_nodes, subset
-from leoflow.api.deps import ApiState, Conn, Connection, State, Viewer
+from leoflow.api.deps import ApiState, Conn, Connection, Pool, State, Viewer
 from leoflow.api.encoding import NDJSON, NdjsonResponse
 from leoflow.api.filters import Where
 from leoflow.api.paging import Ordering, Page, Paged
@@ -143,13 +143,16 @@ async def get_ti_summaries(dag_id: str, conn: Conn, state: State, _: Viewer, run
     found = await rows(conn, queries.load("ui").summarised_runs, {"dag_id": dag_id, "run_ids": run_ids or []})
     by_id = {run["run_id"]: run for run in found}
     runs = [by_id[run_id] for run_id in dict.fromkeys(run_ids or []) if run_id in by_id]
-    return NdjsonResponse(_summaries(conn, state, dag_id, runs))
-
-
-async def _summaries(conn: Connection, state: ApiState, dag_id: str, runs: list[Row]) -> AsyncIterator[dict[str, Any]]:
     graphs = await state.graphs.graphs(conn, [run["version_key"] for run in runs])
+    return NdjsonResponse(_summaries(state.pool, graphs, dag_id, runs))
+
+
+async def _summaries(
+    pool: Pool, graphs: Mapping[int, DagGraph], dag_id: str, runs: list[Row]
+) -> AsyncIterator[dict[str, Any]]:
     for run in runs:
-        counted = await rows(conn, queries.load("ui").instance_summaries, {"run_key": run["run_key"]})
+        async with pool.connection() as conn:
+            counted = await rows(conn, queries.load("ui").instance_summaries, {"run_key": run["run_key"]})
         if counted:
             instances = task_instances(graphs[run["version_key"]], counted)
             yield {"run_id": run["run_id"], "dag_id": dag_id, "task_instances": instances}
