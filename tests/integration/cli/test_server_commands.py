@@ -9,19 +9,28 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from leoflow.api.app import create_app
 from leoflow.api.auth import users
+from leoflow.api.public import logs
 from leoflow.api.settings import ApiSettings
+from leoflow.cli import follow
 from leoflow.cli.main import main
 from leoflow.db.pool import Pool
 from leoflow.lite.server import serve
 from tests.contract.public.stage import ETL, FLAKY, Stage
 
 pytestmark = pytest.mark.anyio
+
+LAST_LINES = """
+    insert into leoflow_core.task_log
+        (run_key, task_idx, map_index, try_number, attempt_id, is_last, lines, line_count)
+    select run_key, task_idx, map_index, try_number, attempt_id, true, %s, 1 from leoflow_core.task_log
+"""
 
 
 @dataclass
@@ -121,6 +130,30 @@ async def test_a_run_from_trigger_to_deletion(shell: Shell, stage: Stage) -> Non
     assert await shell.run("runs", "set-state", "etl", key, "success") == f"{key} is success\n"
     await shell.run("runs", "delete", "etl", key, "--yes")
     assert await shell.json("runs", "list", "etl") == []
+
+
+async def test_following_a_log_ends_with_lines_that_come_after_the_end_of_the_run(
+    shell: Shell, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.start("etl", "r")
+    await stage.work()
+    await stage.one("update leoflow_core.task_log set is_last = false")
+    loop = asyncio.get_running_loop()
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        """The worker goes on while the command waits: with nothing first, then with the last lines."""
+        looks.append(seconds)
+        if len(looks) == 2:
+            asyncio.run_coroutine_threadsafe(stage.one(LAST_LINES, '{"event":"told after the end"}\n'), loop).result()
+
+    monkeypatch.setattr(logs, "LAST_LINES_SECONDS", 0)
+    monkeypatch.setattr(follow, "time", SimpleNamespace(sleep=sleep))
+    lines = (await shell.run("runs", "logs", "etl", "r", "--follow")).splitlines()
+    tasks = ("extract", "load", "transform")
+    assert sorted(lines[:3]) == [f"10:00:00Z INFO    {task} | hello" for task in tasks]
+    assert sorted(lines[3:]) == [f"{task} | told after the end" for task in tasks]
+    assert len(looks) == 2
 
 
 async def test_waiting_says_by_its_exit_code_how_it_ended(shell: Shell, stage: Stage, url: str) -> None:
