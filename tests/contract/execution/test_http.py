@@ -12,6 +12,7 @@ import pytest
 
 from leoflow import engine
 from leoflow.api.app import create_app
+from leoflow.api.auth import users
 from leoflow.api.auth.tokens import TokenSigner, load_or_create_secret
 from leoflow.api.settings import ApiSettings
 from leoflow.config import SecretsSettings
@@ -247,6 +248,47 @@ async def test_a_question_to_a_person(stage: Stage) -> None:
     await stage.ask("POST", path, token, json=asked)
     assert (await stage.ask("GET", path, token)).json()["response_received"] is False
     assert (await stage.ask("POST", path, token, json={**asked, "options": []})).status_code == 422
+
+
+async def test_nobody_answers_between_a_clearing_and_the_next_question(stage: Stage, home: Path) -> None:
+    async with stage.pool.connection() as conn:
+        await users.put_user(conn, "admin", "correct horse", "admin")
+    signer = TokenSigner(load_or_create_secret(home))
+    admin = {"Authorization": f"Bearer {signer.issue('admin', 'admin', 600)}"}
+    run = f"/api/v2/dags/d/dagRuns/{stage.run.run_id}"
+    path, answer = f"{run}/taskInstances/a/-1/hitlDetails", {"chosen_options": ["y"]}
+
+    async def ask() -> None:
+        """The task asks, defers, and the next question is put in its place only when its next try asks."""
+        a = (await stage.claim())["a"]
+        token = await stage.enter(a)
+        asked = {"ti_id": str(a.attempt_id), "options": ["y"], "subject": f"Try {a.try_number}?"}
+        assert (await stage.ask("POST", f"hitlDetails/{a.attempt_id}", token, json=asked)).status_code == 201
+        deferred = {"state": "deferred", "classpath": "x.Y", "trigger_timeout": "P7D", "next_method": "go"}
+        state = await stage.ask("PATCH", f"task-instances/{a.attempt_id}/state", token, json=deferred)
+        assert state.status_code == 204
+
+    async def seen() -> tuple[int, int, int]:
+        one, listed = [await stage.client.get(at, headers=admin) for at in (path, f"{run}/hitlDetails")]
+        return one.status_code, listed.json()["total_entries"], len(await pending())
+
+    async def pending() -> list[Any]:
+        found = await stage.client.get("/ui/dags?has_pending_actions=true", headers=admin)
+        return found.json()["dags"]
+
+    await ask()
+    assert await seen() == (200, 1, 1)
+    async with stage.pool.connection() as conn:
+        await conn.execute("select leoflow.clear_tasks('d', %s, '[\"a\"]')", [stage.run.run_id])
+    assert await seen() == (404, 0, 0)
+    assert (await stage.client.patch(path, json=answer, headers=admin)).status_code == 404
+    await ask()
+    assert await seen() == (200, 1, 1)
+    question = (await stage.client.get(path, headers=admin)).json()
+    assert (question["subject"], question["response_received"]) == ("Try 2?", False)
+    assert (await stage.client.patch(path, json=answer, headers=admin)).status_code == 200
+    first = (await stage.client.get(f"{path}/tries/1", headers=admin)).json()
+    assert (first["subject"], first["response_received"]) == ("Try 1?", False)
 
 
 async def test_malformed_bodies_are_422(stage: Stage) -> None:
