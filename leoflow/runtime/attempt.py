@@ -53,7 +53,7 @@ def spawn(order: dict[str, Any], channels: Descriptors, parent: int) -> NoReturn
     code = 125
     try:
         detach(parent)
-        _place(channels, order)
+        _place(channels)
         os.set_inheritable(sdk_adapter.LOG_DESCRIPTOR, True)
         os.chdir(order["cwd"])
         processes.keep_to_cores(order.get("cores"))
@@ -77,7 +77,7 @@ def run_spawned(memory_bytes: int, log_limit_bytes: int) -> NoReturn:
         sdk_adapter.reopen_standard_input()
         with contextlib.redirect_stdout(io.StringIO()):  # libraries that say so when they are imported
             sdk = sdk_adapter.Sdk(has_log=True)
-        printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR, log_limit_bytes or None)
+        sdk.limit_log(*printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR, log_limit_bytes or None))
         if memory_bytes:
             _limit_memory(memory_bytes)
         code = _run_task(sdk, ())
@@ -91,7 +91,8 @@ def run_spawned(memory_bytes: int, log_limit_bytes: int) -> NoReturn:
 def run_here(sdk: sdk_adapter.Sdk, order: dict[str, Any], channels: Descriptors) -> int:
     """Run an attempt in this process, which `detach` has prepared, and return its exit code. Raises nothing."""
     try:
-        _place(channels, order)
+        _place(channels)
+        sdk.limit_log(*printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR, order.get("log_limit_bytes")))
         _enter(order)
         return _run_task(sdk, order["env"])
     except BaseException:  # nothing may escape into the zygote's code
@@ -145,7 +146,7 @@ def _limit_memory(own: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def _place(channels: Descriptors, order: dict[str, Any]) -> None:
+def _place(channels: Descriptors) -> None:
     """Put each channel where the SDK and user code expect it, and keep no other copy."""
     placed = (channels.supervisor, channels.stdout, channels.stderr, channels.logs)
     # Received descriptors are above 3: a zygote keeps 0 to 3 occupied.
@@ -153,7 +154,6 @@ def _place(channels: Descriptors, order: dict[str, Any]) -> None:
         os.dup2(source, target, inheritable=target != sdk_adapter.LOG_DESCRIPTOR)
         os.close(source)
     sdk_adapter.reopen_standard_input()
-    printing.log_what_is_printed(sdk_adapter.LOG_DESCRIPTOR, order.get("log_limit_bytes"))
 
 
 def _run_task(sdk: sdk_adapter.Sdk, environment: "Iterable[str]") -> int:

@@ -4,8 +4,8 @@ Two pipes have no common order: a line printed between two log lines could be sh
 a collapsed group of the log. So complete lines that Python prints are written to the log's own pipe, with the time of
 printing. Everything else (parts of lines, very long ones, subprocesses, C code) takes the pipes of descriptors 1 and 2.
 
-Once an attempt has printed more than its log may hold, the worker only counts what comes. Making log lines of it would
-take a hundred times as long as the printing: it is passed on as it is, in large blocks.
+Once an attempt has printed more than its log may hold, it is passed on as it is, in large blocks
+(`leoflow.runtime.log_limit`).
 """
 
 import io
@@ -16,44 +16,28 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
+from leoflow.runtime.log_limit import Budget, Overflow, write_all
+
 # POSIX: writes to a pipe up to this size are atomic, so lines of several threads do not mix.
 _ATOMIC = 4096
 _HELD = 1 << 20
-_BLOCK = 1 << 16
-_PIPE = 1 << 16
 _LINE_BREAK = 10
-
-
-class Budget:
-    """How much the log of an attempt takes before the worker drops what comes; shared by its two streams.
-
-    Args:
-        limit_bytes: the worker's limit; None: there is none.
-    """
-
-    def __init__(self, limit_bytes: "int | None") -> None:
-        # What fits into the pipes may not have been read yet, and so not have been dropped.
-        self._left = None if limit_bytes is None else limit_bytes + 2 * _PIPE
-
-    @property
-    def is_spent(self) -> bool:
-        """True once the worker has surely cut the log."""
-        return self._left is not None and self._left < 0
-
-    def spend(self, count: int) -> None:
-        """Note bytes written to the log."""
-        if self._left is not None:
-            self._left -= count
 
 
 class PrintedLines(io.RawIOBase):
     """The raw end of `sys.stdout` or `sys.stderr`."""
 
     def __init__(
-        self, descriptor: int, log_descriptor: int, logger: str, level: str, budget: "Budget | None" = None
+        self,
+        descriptor: int,
+        log_descriptor: int,
+        logger: str,
+        level: str,
+        budget: "Budget | None" = None,
+        overflow: "Overflow | None" = None,
     ) -> None:
         self._budget = budget or Budget(None)
-        self._block = bytearray()
+        self._overflow = overflow or Overflow(descriptor)
         self._descriptor = descriptor
         self._log = log_descriptor
         self._logger = logger
@@ -97,18 +81,15 @@ class PrintedLines(io.RawIOBase):
 
     def finish(self) -> None:
         """Pass on what was printed without a line break at the end."""
-        for rest in (self._block, self._held):
-            self._pass_on(rest)
-        self._block, self._held = bytearray(), b""
+        self._overflow.finish()
+        self._pass_on(self._held)
+        self._held = b""
 
     def _drop(self, data: Any) -> int:
         """Pass on what nobody will read, so that the worker can say how much it was."""
-        self._block += self._held
-        self._block += data
+        self._overflow.add(self._held)
+        self._overflow.add(data)
         self._held = b""
-        if len(self._block) >= _BLOCK:
-            self._pass_on(self._block)
-            self._block = bytearray()
         return len(data)
 
     def _lines(self, data: bytes) -> "list[bytes] | None":
@@ -128,10 +109,7 @@ class PrintedLines(io.RawIOBase):
     def _pass_on(self, data: Any) -> None:
         if len(data):
             self._is_inside_line = data[-1] != _LINE_BREAK
-        view = memoryview(data)
-        done = 0
-        while done < len(view):
-            done += os.write(self._descriptor, view[done : done + _HELD])
+        write_all(self._descriptor, data)
 
 
 def _pieces(lines: "list[bytes]") -> "Iterator[bytes]":
@@ -146,17 +124,21 @@ def _pieces(lines: "list[bytes]") -> "Iterator[bytes]":
         yield piece
 
 
-def log_what_is_printed(log_descriptor: int, limit_bytes: "int | None" = None) -> None:
+def log_what_is_printed(log_descriptor: int, limit_bytes: "int | None" = None) -> "tuple[Budget, Overflow]":
     """Replace the standard streams of this process; called in an attempt, never in a zygote.
 
     Args:
         log_descriptor: the pipe of structured lines.
         limit_bytes: how much the worker keeps; None: all.
+
+    Returns:
+        What the log still takes, and where the rest goes: for others who write to it.
     """
-    budget = Budget(limit_bytes)
+    budget, overflow = Budget(limit_bytes), Overflow(1)
     for name, descriptor, level in (("stdout", 1, "info"), ("stderr", 2, "error")):
-        raw = PrintedLines(descriptor, log_descriptor, f"task.{name}", level, budget)
+        raw = PrintedLines(descriptor, log_descriptor, f"task.{name}", level, budget, overflow)
         stream = io.TextIOWrapper(
             io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True
         )
         setattr(sys, name, stream)
+    return budget, overflow

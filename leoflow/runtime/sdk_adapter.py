@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from leoflow.runtime.loading.quicker import quicker_loading
+from leoflow.runtime.log_limit import Budget, LogFile, Overflow
 from leoflow.runtime.plugins import use_plugins_of
 from leoflow.runtime.reduce_inputs import ReduceInputs
 
@@ -249,10 +250,17 @@ class Sdk:
         self._bundles: dict[str, Any] = {}
 
     def _configure_logging(self) -> None:
+        import logging
+
+        import structlog
         from airflow.sdk.log import configure_logging, reset_logging
 
         reset_logging()
         configure_logging(json_output=True, output=self._log_io, sending_to_supervisor=True)
+        # Loggers that exist share the list, and the handler of the root logger is everybody's.
+        structlog.get_config()["processors"].insert(0, self._log_io.admit_event)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(self._log_io.admit_record)
 
     # -- loading ------------------------------------------------------------------------------------------
 
@@ -340,6 +348,10 @@ class Sdk:
         if any(name.startswith("AIRFLOW__") for name in environment):
             self._prepared.forget()
         self._runner.main()
+
+    def limit_log(self, budget: Budget, overflow: Overflow) -> None:
+        """Let loggers write to the structured log as long as the budget lasts."""
+        self._log_io.limit(budget, overflow)
 
     def forget_attempt(self) -> None:
         """Drop what an attempt left in the SDK, before another one runs in this process."""
@@ -456,14 +468,14 @@ class _FakeSupervisor:
         """Swallow what the warm-up task reports."""
 
 
-def _open_log_descriptor(*, is_there: bool) -> io.FileIO:
+def _open_log_descriptor(*, is_there: bool) -> LogFile:
     """Return an unbuffered file on `LOG_DESCRIPTOR`, on /dev/null until a child puts its pipe there."""
     if not is_there:
         null = os.open(os.devnull, os.O_WRONLY)
         if null != LOG_DESCRIPTOR:
             os.dup2(null, LOG_DESCRIPTOR, inheritable=False)
             os.close(null)
-    return io.FileIO(LOG_DESCRIPTOR, "wb", closefd=False)
+    return LogFile(LOG_DESCRIPTOR)
 
 
 def _forget_context() -> None:

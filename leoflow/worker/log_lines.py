@@ -6,13 +6,16 @@ from typing import Any
 
 import orjson
 
+from leoflow.runtime.log_limit import MAX_LINE_BYTES, NOISE, VERDICTS
+from leoflow.worker.long_lines import first_part, shortened
 from leoflow.worker.masking import Masker
 
-MAX_LINE_BYTES = 64 * 1024
-"""A longer line is cut, with a mark."""
-
-# Lines of the SDK that carry nothing for a reader: half a kilobyte of object dump for every task.
-_NOISE = (b'"event":"Pushing xcom"',)
+_READ_BYTES = 1 << 20
+"""A structured line is read up to here, so that it can be shortened where it is long instead of cut anywhere."""
+_SEARCHED_BYTES = 64 << 20
+"""So much of what the loggers write into a full log is looked through for how the task failed."""
+_VERDICTS = tuple(f'"event":"{text}"'.encode() for text in VERDICTS)
+_VERDICTS_KEPT = 2
 
 
 class LogLines:
@@ -38,6 +41,8 @@ class LogLines:
         self._limit = limit_bytes
         self._written = 0
         self._dropped = 0
+        self._searched = 0
+        self._verdicts = 0
         self._partial: dict[str, bytearray] = {}
         self._cutting: set[str] = set()
         self.ran_out_of_memory = False
@@ -52,7 +57,9 @@ class LogLines:
         """Take raw bytes of `stream`: "log" (the SDK's JSON lines), "stdout" or "stderr"."""
         if self._dropped:
             self._dropped += len(data)
-            return
+            if stream != "log" or self._searched > _SEARCHED_BYTES:
+                return
+            self._searched += len(data)
         buffer = self._partial.setdefault(stream, bytearray())
         *complete, rest = data.split(b"\n")
         for piece in complete:
@@ -76,7 +83,7 @@ class LogLines:
         self._end()
 
     def _append(self, stream: str, buffer: bytearray, piece: bytes) -> None:
-        room = MAX_LINE_BYTES - len(buffer)
+        room = (_READ_BYTES if stream == "log" else MAX_LINE_BYTES) - len(buffer)
         if len(piece) > room:
             self._cutting.add(stream)
             piece = piece[:room]
@@ -87,10 +94,15 @@ class LogLines:
         buffer.clear()
         was_cut = stream in self._cutting
         self._cutting.discard(stream)
-        if self._dropped or not line.strip():
+        if not line.strip():
             return
-        if self._written + len(line) > self._limit:
-            self._start_dropping(len(line))
+        counted = min(len(line), MAX_LINE_BYTES)
+        if self._dropped:
+            if stream == "log" and self._verdicts < _VERDICTS_KEPT and any(text in line for text in _VERDICTS):
+                self._verdicts += 1
+                self._structured(line, was_cut)
+        elif self._written + counted > self._limit:
+            self._start_dropping(counted)
         elif stream == "log":
             self._structured(line, was_cut)
         else:
@@ -104,20 +116,26 @@ class LogLines:
         )
 
     def _structured(self, line: bytes, was_cut: bool) -> None:
-        if any(noise in line for noise in _NOISE):
+        if NOISE in line:
             return
         try:
-            event = orjson.loads(line)
+            event = self._first_part(line) if was_cut else orjson.loads(line)
             if not isinstance(event, dict):
                 raise ValueError
         except ValueError:
-            self._plain("log", line, was_cut)
+            self._plain("log", line[:MAX_LINE_BYTES], len(line) > MAX_LINE_BYTES)
             return
         if "exception" in event:
             event["error_detail"] = event.pop("exception")
             self.ran_out_of_memory |= b'"exc_type":"MemoryError"' in line
-            line = orjson.dumps(event)
-        self._write(line)
+            self._put(event, counted=len(line))
+        elif was_cut or len(line) > MAX_LINE_BYTES:
+            self._put(event, counted=len(line))
+        else:
+            self._write(line)
+
+    def _first_part(self, line: bytes) -> dict[str, Any]:
+        return first_part(line[: MAX_LINE_BYTES // 2], self._masker.mask_end)
 
     def _plain(self, stream: str, line: bytes, was_cut: bool) -> None:
         text = line.decode("utf-8", errors="replace").rstrip("\r").replace("\x00", "\ufffd")
@@ -126,10 +144,15 @@ class LogLines:
             text += f" … (line cut at {MAX_LINE_BYTES:,} bytes)"
         level = "error" if stream == "stderr" else "info"
         logger = "task" if stream == "log" else f"task.{stream}"
-        self._put({"timestamp": _now(), "level": level, "event": text, "logger": logger})
+        self._write(_encoded({"timestamp": _now(), "level": level, "event": text, "logger": logger}))
 
-    def _put(self, event: dict[str, Any]) -> None:
-        self._write(orjson.dumps(event, default=str))
+    def _put(self, event: dict[str, Any], *, counted: int = 0) -> None:
+        """Write an event, shortened if need be; what was to be written counts, as the attempt counted it."""
+        line = _encoded(event)
+        if len(line) > MAX_LINE_BYTES:
+            line = _encoded(shortened(event, MAX_LINE_BYTES, self._masker.mask_end))
+        self._written += max(0, min(counted, MAX_LINE_BYTES) - len(line))
+        self._write(line)
 
     def _write(self, line: bytes) -> None:
         self._written += len(line)
@@ -137,6 +160,10 @@ class LogLines:
         if b"\\u0000" in line:
             line = line.replace(b"\\u0000", b"\\ufffd")
         self._emit(self._masker.mask(line))
+
+
+def _encoded(event: dict[str, Any]) -> bytes:
+    return orjson.dumps(event, default=str)
 
 
 def _now() -> str:

@@ -1,5 +1,6 @@
 """Whatever a task prints is bounded, cut with a notice, and readable for what was kept."""
 
+import re
 import resource
 from collections.abc import AsyncIterator
 
@@ -12,6 +13,7 @@ pytestmark = pytest.mark.anyio
 
 LIMIT = 1_000_000
 FLOOD_MB = 60
+LINES = 100_000
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,8 @@ async def harness(server: Server, template: str, tmp_path_factory: pytest.TempPa
 
 async def test_a_flood_is_cut_with_a_notice_and_costs_neither_memory_nor_disk(harness: Harness) -> None:
     await harness.register(f"""
+    import logging
+    from airflow.providers.standard.operators.bash import BashOperator
     with DAG("flood") as dag:
         @task
         def flood(how):
@@ -39,13 +43,23 @@ async def test_a_flood_is_cut_with_a_notice_and_costs_neither_memory_nor_disk(ha
         @task
         def neighbour(): print("undisturbed")
         neighbour()
+        @task
+        def logs():
+            log = logging.getLogger("mine")
+            for number in range({LINES}): log.info("%s", "y" * 9)
+            raise ValueError("the reason")
+        logs()
+        BashOperator(task_id="bash", bash_command="yes zzzzzzzzz | head -n {LINES}; exit 3", do_xcom_push=False)
     """)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     [(size,)] = await harness.fetch("select pg_total_relation_size('leoflow_core.task_log_default')")
     run = await harness.run("flood", timeout=240)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     [(now,)] = await harness.fetch("select pg_total_relation_size('leoflow_core.task_log_default')")
-    assert run.state == "success"
+    assert {name: one.state for name, one in run.tasks.items() if one.state != "success"} == {
+        "logs": "failed",
+        "bash": "failed",
+    }
     assert grown < 60, f"the worker grew by {grown:.0f} MB"
     assert now - size < 4 * LIMIT
     assert "undisturbed" in run.messages("neighbour")
@@ -55,6 +69,13 @@ async def test_a_flood_is_cut_with_a_notice_and_costs_neither_memory_nor_disk(ha
         assert "more bytes of output were dropped" in said
         assert len(said) < 1.2 * LIMIT
     assert "line cut at 65,536 bytes" in run.messages("flood__2")
+    for task_id, reason in (("logs", "the reason"), ("bash", "returned a non-zero exit code 3")):
+        said = run.messages(task_id)
+        assert "reached its limit of 1,000,000 bytes" in said
+        # Beyond the limit no log lines are made any more, of a hundred bytes each: only what they would say comes.
+        [dropped] = re.findall(r"([\d,]+) more bytes of output were dropped", said)
+        assert LINES * 5 < int(dropped.replace(",", "")) < LINES * 20
+        assert reason in str([line.get("error_detail") for line in run.logs[task_id]])
 
 
 async def test_many_tiny_writes_and_odd_bytes_arrive_in_order(harness: Harness) -> None:
