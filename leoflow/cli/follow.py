@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leoflow.cli.client import Client, ServerRefusedError, api
+from leoflow.cli.log_text import text_of
 from leoflow.cli.options import read_tasks
 from leoflow.errors import LeoflowError
 
@@ -87,7 +88,7 @@ class LogPrinter:
             return
         moment = str(line.get("timestamp") or "")[11:23]
         level = str(line.get("level") or "").upper()
-        parts = [moment, f"{level:<7}" if level else "", f"{attempt.label} |" if labelled else "", str(line["event"])]
+        parts = [moment, f"{level:<7}" if level else "", f"{attempt.label} |" if labelled else "", text_of(line)]
         print(" ".join(part for part in parts if part))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from leoflow.cli.log_text import text_of
 from leoflow.cli.output import Output
 from leoflow.storable import find_flaw
 
@@ -114,19 +115,9 @@ def _plain(line: str) -> str:
     """A structured log line as text."""
     try:
         record = json.loads(line)
-        head = f"{record['timestamp']} {record.get('level', 'info').upper()} - {record['event']}"
-        details = record.get("error_detail")
-        return f"{head}\n{_traceback(details)}" if details else head
+        return f"{record['timestamp']} {record.get('level', 'info').upper()} - {text_of(record)}"
     except (ValueError, KeyError, TypeError, AttributeError):
         return line
-
-
-def _traceback(details: Any) -> str:
-    text = []
-    for error in details:
-        text += [f"  {frame['filename']}:{frame['lineno']} in {frame['name']}" for frame in error.get("frames", ())]
-        text.append(f"  {error['exc_type']}: {error['exc_value']}")
-    return "\n".join(text)
 
 
 def _print(result: "Result", output: Output) -> None:
