@@ -16,9 +16,16 @@ from leoflow.worker.worker import Worker, default_slots
 
 
 class LocalWorker:
-    """A worker that may be started again after a failure; DAG files are loaded by forks of the same servers."""
+    """A worker that may be started again after a failure; DAG files are loaded by forks of the same servers.
 
-    def __init__(self, settings: Settings, pool: Pool, dsn: str, interpreters: Interpreters) -> None:
+    Args:
+        url: where people find the UI; None: nowhere.
+    """
+
+    def __init__(
+        self, settings: Settings, pool: Pool, dsn: str, interpreters: Interpreters, url: str | None = None
+    ) -> None:
+        self._url = url
         self._settings = settings
         self._pool = pool
         self._dsn = dsn
@@ -61,6 +68,7 @@ class LocalWorker:
             self._interpreters.python_of,
             self._settings.home,
             shares_secrets=self._settings.secrets.access != "declared",
+            base_url=self._url,
         )
 
 

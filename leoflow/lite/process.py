@@ -106,7 +106,7 @@ async def _serve(
         log_store_url=settings.logs.store_url,
     )
     app = create_app(pool, api)
-    worker = LocalWorker(settings, pool, dsn, interpreters)
+    worker = LocalWorker(settings, pool, dsn, interpreters, url)
     interpreters.use(worker.loader)
     registry = Registry(pool, paused=settings.lite.pause_new_dags)
     parallel = settings.lite.parallel_loads

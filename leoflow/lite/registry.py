@@ -9,6 +9,7 @@ from leoflow.compiler import CompiledDag
 from leoflow.db import Pool, retry_transient
 from leoflow.db.queries import load
 from leoflow.lite.sql_errors import in_users_words
+from leoflow.spec import as_json
 
 SQL = load("lite")
 
@@ -62,7 +63,7 @@ class Registry:
             async with self._pool.connection() as connection, in_users_words():
                 done = await engine.register_version(
                     connection,
-                    spec.model_dump(mode="json"),
+                    as_json(spec),
                     content_hash=spec.content_hash,
                     source_code=spec.source.code,
                     bundle_path=str(dag.bundle_path),

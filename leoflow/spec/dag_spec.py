@@ -40,8 +40,9 @@ TaskKind = Literal["python", "branch", "short_circuit", "sensor", "empty", "oper
 class SpecModel(BaseModel):
     """Unknown fields are errors: a newer compiler's file must not be half understood."""
 
-    # NaN must reach the canonical form, which refuses it, instead of becoming null on the way.
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+    # NaN must reach the canonical form, which refuses it, instead of becoming null on the way. By alias: whoever writes
+    # a spec down, in a file or in the database, uses dag.json's names.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants", serialize_by_alias=True)
 
 
 class Source(SpecModel):
@@ -221,7 +222,7 @@ class DagSpec(SpecModel):
 
 def as_json(spec: DagSpec) -> Json:
     """Return the spec as the plain JSON value that dag.json holds."""
-    return spec.model_dump(mode="json", by_alias=True)
+    return spec.model_dump(mode="json")
 
 
 def canonical_bytes(spec: DagSpec) -> bytes:

@@ -61,10 +61,14 @@ class ForkServerLauncher:
         home: Leoflow's home; working directories of attempts go below `home/tmp`.
         shares_secrets: whether every fork inherits the connections and variables of the worker's environment;
             otherwise only the attempts get them whose orders name them.
+        base_url: where people find the UI, for the links tasks send them (`ti.log_url`).
     """
 
-    def __init__(self, interpreter_of: InterpreterOf, home: Path, *, shares_secrets: bool = True) -> None:
+    def __init__(
+        self, interpreter_of: InterpreterOf, home: Path, *, shares_secrets: bool = True, base_url: str | None = None
+    ) -> None:
         self._interpreter_of = interpreter_of
+        self._defaults = {"AIRFLOW__API__BASE_URL": base_url} if base_url is not None else {}
         self._withheld = frozenset() if shares_secrets else frozenset(secrets_in(os.environ))
         self._home = home
         self._environments: dict[str | None, asyncio.Task[_Environment]] = {}
@@ -248,7 +252,7 @@ class ForkServerLauncher:
 
     def _inherited(self) -> dict[str, str]:
         inherited = {name: text for name, text in os.environ.items() if name not in self._withheld}
-        return offer_tools(clean_environment(inherited), self._home / "tools")
+        return offer_tools(clean_environment({**self._defaults, **inherited}), self._home / "tools")
 
     async def _project(self, order: LaunchOrder) -> _Project:
         key = (order.environment_key, str(order.bundle_path), order.relative_fileloc)

@@ -5,6 +5,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -12,11 +13,11 @@ import pytest
 from tests.support.lite import Lite, lite, make_home, until
 
 SHARED = """
-from airflow.sdk import dag, task
+from airflow.sdk import Label, Param, dag, task
 from {module} import FACTOR
 
 
-@dag(dag_id="{dag_id}", schedule=None, tags=["test"])
+@dag(dag_id="{dag_id}", schedule=None, tags=["test"], params={{"limit": Param(3, type="integer", minimum=1)}})
 def build():
     @task
     def extract():
@@ -26,7 +27,13 @@ def build():
     def load(numbers):
         return FACTOR * sum(numbers)
 
-    load(extract())
+    @task
+    def link(ti=None):
+        return ti.log_url
+
+    numbers = extract()
+    load(numbers)
+    numbers >> Label("afterwards") >> link()
 
 
 build()
@@ -99,6 +106,21 @@ def test_a_triggered_run_succeeds_and_its_value_can_be_read(running: Lite) -> No
     run_id = running.trigger("first")
     assert running.wait_for_run("first", run_id) == "success"
     assert running.xcom("first", run_id, "load") in (42, "42")
+    page = f"http://localhost:{running.port}/dags/first/runs/{quote(run_id)}/tasks/link?try_number=1"
+    assert running.xcom("first", run_id, "link") == page
+
+
+def test_params_labels_and_classes_of_a_dag_are_known_by_their_names(running: Lite) -> None:
+    refused = running.api("POST", "/api/v2/dags/first/dagRuns", json={"logical_date": None, "conf": {"limit": 0}})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        400,
+        "Invalid input for param limit: 0 is less than the minimum of 1",
+    )
+    param = running.get("/api/v2/dags/first/details")["params"]["limit"]
+    assert (param["value"], param["schema"]) == (3, {"type": "integer", "minimum": 1})
+    edges = running.get("/ui/structure/structure_data?dag_id=first")["edges"]
+    assert {(edge["source_id"], edge["target_id"]): edge["label"] for edge in edges}["extract", "link"] == "afterwards"
+    assert running.get("/api/v2/dags/first/tasks/link")["class_ref"]["class_name"] == "_PythonDecoratedOperator"
 
 
 def test_the_password_file_is_private_and_was_shown_once(running: Lite) -> None:
