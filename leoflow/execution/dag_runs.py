@@ -14,6 +14,7 @@ from leoflow.execution import manual_runs
 from leoflow.execution.assets import consumed_events
 from leoflow.execution.context import AttemptContext, Message, Reply, Store
 from leoflow.execution.faults import FaultError, not_found, refused
+from leoflow.execution.params import problem_with
 
 _COLUMNS = (
     "dag_id",
@@ -97,6 +98,7 @@ async def trigger_dag_run(store: Store, attempt: AttemptContext, message: Messag
         FaultError: DAGRUN_ALREADY_EXISTS, no such DAG, or invalid.
     """
     wanted = manual_runs.ManualRun(run_id=message["run_id"], logical_date=_moment(message.get("logical_date")))
+    await _check_trigger(store, message)
     try:
         planned = await manual_runs.plan(store.pool.connection, message["dag_id"], wanted, infers_from_now=True)
         async with store.pool.connection() as connection:
@@ -118,6 +120,18 @@ async def trigger_dag_run(store: Store, attempt: AttemptContext, message: Messag
             return await clear_dag_run(store, attempt, message)
         raise _translate(error, message) from error
     return {"type": "OKResponse", "ok": True}
+
+
+async def _check_trigger(store: Store, message: Message) -> None:
+    row = await store.row(queries.load("execution_runs").trigger, _run(message))
+    if row is None:  # no such DAG, or the run exists: the engine says so
+        return
+    has_import_errors, params = row
+    if has_import_errors:
+        raise refused(f"Dag with dag_id '{message['dag_id']}' has import errors and cannot be triggered")
+    problem = problem_with(params or {}, message.get("conf") or {})
+    if problem is not None:
+        raise refused(f"{problem} (DAG {message['dag_id']})")
 
 
 async def clear_dag_run(store: Store, _attempt: AttemptContext, message: Message) -> Reply:

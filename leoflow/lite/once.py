@@ -21,6 +21,7 @@ from leoflow.db.embedded import EmbeddedPostgres
 from leoflow.db.queries import load
 from leoflow.errors import ExitCode, LeoflowError
 from leoflow.execution import manual_runs
+from leoflow.execution.params import problem_with
 from leoflow.lite.data import database
 from leoflow.lite.interpreters import Interpreters
 from leoflow.lite.local_worker import LocalWorker
@@ -31,6 +32,7 @@ from leoflow.lite.sql_errors import in_users_words
 from leoflow.lite.stopping import stop_on_signals
 from leoflow.scheduler.callbacks import CallbackResult, Callbacks
 from leoflow.scheduler.scheduler import timers_only
+from leoflow.spec import as_json
 from leoflow.supervision import Part, running
 from leoflow.triggerer import Triggerer
 
@@ -181,6 +183,7 @@ class _Room:
         chosen = _choose(dags, errors, request)
         for error in errors:
             self.watcher.warning(f"{error}")
+        _check_conf(chosen, request)
         for warning in chosen.warnings:
             self.watcher.warning(f"{chosen.spec.dag_id}: {warning}")
         for dag in dags:
@@ -317,6 +320,12 @@ async def _return_values(pool: Pool, run_key: int) -> dict[str, Any]:
         task_id if map_index < 0 else f"{task_id}[{map_index}]": None if value is None else orjson.loads(value)
         for task_id, map_index, value in rows
     }
+
+
+def _check_conf(chosen: CompiledDag, request: Request) -> None:
+    problem = problem_with(as_json(chosen.spec)["params"], request.conf or {})
+    if problem is not None:
+        raise LeoflowError(problem, where="--conf", hint=f"give it a value that fits {chosen.spec.source.path}")
 
 
 def _choose(dags: list[CompiledDag], errors: list[CompileError], request: Request) -> CompiledDag:

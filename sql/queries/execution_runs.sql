@@ -7,6 +7,21 @@ select
 from leoflow_core.dag
 where dag.dag_id = %(dag_id)s;
 
+-- name: trigger
+-- What a run that a task triggers must respect; nothing when there is such a run already.
+select
+    dag.has_import_errors,
+    version.spec -> 'params'
+from leoflow_core.dag
+left join leoflow_core.dag_version as version on version.version_key = dag.current_version_key
+where
+    dag.dag_id = %(dag_id)s
+    and not exists (
+        select
+        from leoflow_core.dag_run
+        where dag_run.dag_key = dag.dag_key and dag_run.run_id = %(run_id)s
+    );
+
 -- name: dag_run
 select
     dag_run.run_key, dag.dag_id, dag_run.run_id, dag_run.logical_date, dag_run.data_interval_start, dag_run.data_interval_end,

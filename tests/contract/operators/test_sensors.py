@@ -67,10 +67,15 @@ async def test_a_rescheduled_sensor_gives_its_slot_back(harness: Harness, tmp_pa
 async def test_a_dag_starts_another_and_waits_for_it(harness: Harness) -> None:
     await harness.register(
         """
+    from airflow.sdk import Param
     with DAG("started") as dag:
         @task
         def echo(dag_run): return dag_run.conf
         echo()
+    with DAG("started_with", params={"n": Param(1, type="integer")}) as dag:
+        @task
+        def never(): pass
+        never()
     with DAG("starts_badly") as dag:
         @task
         def fail(): raise ValueError("on purpose")
@@ -88,6 +93,7 @@ async def test_a_dag_starts_another_and_waits_for_it(harness: Harness) -> None:
                               skip_when_already_exists=True, trigger_rule="all_done")
         TriggerDagRunOperator(task_id="bad", trigger_dag_id="starts_badly", wait_for_completion=True, poke_interval=0.2)
         TriggerDagRunOperator(task_id="nowhere", trigger_dag_id="no_such_dag")
+        TriggerDagRunOperator(task_id="wrongly", trigger_dag_id="started_with", conf={"n": "no number"})
         dag.get_task("go") >> dag.get_task("again")
     """,
         "starter",
@@ -98,6 +104,7 @@ async def test_a_dag_starts_another_and_waits_for_it(harness: Harness) -> None:
         "again": "skipped",
         "bad": "failed",
         "nowhere": "failed",
+        "wrongly": "failed",
     }
     [(conf, state)] = await harness.fetch(
         "select conf, state::text from leoflow.dag_runs where dag_id = 'started' and dag_run_id = 'once'"
@@ -105,6 +112,9 @@ async def test_a_dag_starts_another_and_waits_for_it(harness: Harness) -> None:
     assert conf == {"n": run.run_id}
     assert state == "success"
     assert "no_such_dag" in str(run.logs["nowhere"])
+    # As in Airflow, a conf that does not fit never becomes a run.
+    assert "Invalid input for param n:" in str(run.logs["wrongly"])
+    assert await harness.fetch("select count(*) from leoflow.dag_runs where dag_id = 'started_with'") == [(0,)]
 
 
 async def test_external_tasks_are_waited_for(harness: Harness) -> None:

@@ -18,10 +18,10 @@ CHOSEN = {"asset_pipeline": "collect_readings"}
 """Which DAG of an example with several."""
 BODY = """
 import os, time
-from airflow.sdk import dag, get_current_context, task
+from airflow.sdk import Param, dag, get_current_context, task
 
 
-@dag(dag_id="{dag_id}", schedule="* * * * *", catchup=False)
+@dag(dag_id="{dag_id}", schedule="* * * * *", catchup=False, params={{"n": Param(1, type="integer")}})
 def build():
     @task
     def work():
@@ -116,6 +116,7 @@ def test_a_run_that_takes_too_long_is_exit_code_3(shared: Path, tmp_path: Path) 
     [
         (["--conf", "[1]"], 2, "not a JSON object"),
         (["--conf", "{"], 2, "not valid JSON"),
+        (["--conf", '{"n": "x"}'], 1, "Invalid input for param n: 'x' is not of type 'integer'"),
         (["--logical-date", "yesterday"], 2, "ISO 8601"),
         (["--dag-id", "unknown"], 1, "no such DAG"),
     ],
