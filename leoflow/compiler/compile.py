@@ -208,8 +208,6 @@ def _remarks(spec: DagSpec) -> list[str]:
             remarks.append(f"task {task.task_id}: executor= is ignored, Leoflow has no Airflow executors")
         if task.extra.get("executor_config", {}).keys() - {"leoflow"}:
             remarks.append(f"task {task.task_id}: executor_config= is ignored, use `tasks` in leoflow.yaml")
-        if "email" in task.extra:
-            remarks.append(f"task {task.task_id}: email= is ignored, use on_failure_callback with SmtpNotifier")
         if "." in task.weight_rule:
             remarks.append(f"task {task.task_id}: custom weight_rule is ignored, its own priority_weight counts")
     return remarks[:50]

@@ -16,7 +16,7 @@ MAX_LINE_BYTES = 64 * 1024
 NOISE = b'"event":"Pushing xcom"'
 """In lines of the SDK that say nothing to a reader, half a kilobyte for every task: the worker drops them uncounted."""
 
-VERDICTS = ("Task failed with exception", "Task exited")
+VERDICTS = ("Task failed with exception", "Task exited", "Top level error")
 """What the SDK says last of a task that failed; kept whatever came before."""
 
 _BLOCK = 1 << 16

@@ -1,8 +1,8 @@
 """Finds the connections and variables a DAG names: those are declared by it, as those of leoflow.yaml are.
 
 Named are: the value of every argument called `…conn_id` of operators, notifiers and triggers of watchers; `var.value`,
-`var.json` and `conn` in templates and template files; and what `executor_config["leoflow"]` lists under `connections`
-and `variables`. What the functions of tasks do is not looked at.
+`var.json` and `conn` in templates and template files; `smtp_default` by `email=`; and what `executor_config["leoflow"]`
+lists under `connections` and `variables`. What the functions of tasks do is not looked at.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +14,8 @@ from jinja2 import nodes
 from leoflow.runtime.loading.failures import Failure
 
 _DEPTH = 20
+_MAIL = "smtp_default"
+"""Through which the SDK sends the mails of `email=`."""
 _KINDS = ("connections", "variables")
 _CALLBACKS = (
     "on_execute_callback",
@@ -34,6 +36,8 @@ def named_secrets(dag: Any) -> "dict[str, set[str]]":
     found["connections"].update(_of_callbacks(dag))
     for task in dag.task_dict.values():
         arguments = dict(_arguments(task))
+        if getattr(task, "email", None):
+            found["connections"].add(_MAIL)
         found["connections"].update(_conn_ids(arguments), _of_callbacks(task))
         for name in task.template_fields:
             for text in _texts(arguments.get(name), _DEPTH):

@@ -1,5 +1,9 @@
 """What projects add to Airflow: callbacks, notifiers, operators, links, plugins with macros and listeners."""
 
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -194,3 +198,52 @@ async def test_setup_and_teardown_frame_the_work(harness: Harness) -> None:
     run = await harness.run("framed")
     assert run.state == "failed"
     assert run.xcoms[("drop", "return_value")] == "dropped cluster"
+
+
+class MailServer(socketserver.StreamRequestHandler):
+    """Takes every mail."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 here\r\n")
+        while line := self.rfile.readline():
+            command = line[:4].upper()
+            self.wfile.write({b"DATA": b"354 go on\r\n", b"QUIT": b"221 bye\r\n"}.get(command, b"250 ok\r\n"))
+            if command == b"DATA":
+                mail = b"".join(iter(self.rfile.readline, b".\r\n"))
+                self.server.mails.append(mail.decode())  # type: ignore[attr-defined]
+                self.wfile.write(b"250 ok\r\n")
+
+
+@pytest.fixture
+def mails() -> Iterator[tuple[int, list[str]]]:
+    """The port of a mail server, and what it was given."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), MailServer) as server:
+        server.mails = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1], server.mails  # type: ignore[attr-defined]
+        server.shutdown()
+        thread.join()
+
+
+async def test_a_failure_is_mailed(harness: Harness, mails: tuple[int, list[str]]) -> None:
+    port, received = mails
+    plain = {"disable_ssl": True, "disable_tls": True}
+    connection = json.dumps({"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": plain})
+    await harness.register(
+        """
+    with DAG("mailing", default_args={"email": "me@example.test"}) as dag:
+        @task
+        def fails(): raise ValueError("the <reason>")
+        fails()
+    """,
+        "mailing",
+        yaml=f"tasks: {{fails: {{env: {{AIRFLOW_CONN_SMTP_DEFAULT: '{connection}'}}}}}}",
+    )
+    run = await harness.run("mailing", run_id="r")
+    assert run.state == "failed"
+    [mail] = received
+    assert "To: me@example.test" in mail and "fails" in mail
+    assert not [remark for remark in harness.remarks["mailing"] if "is ignored" in remark]
+    declared = "select spec -> 'connections' from leoflow_core.dag_version join leoflow_core.dag using (dag_key)"
+    assert await harness.fetch(f"{declared} where dag_id = 'mailing'") == [(["smtp_default"],)]
