@@ -27,6 +27,8 @@ class ApiSettings:
         max_map_length: how many values it may push there for tasks mapped over them.
         log_store_url: where copies of logs are that the database has no more.
         secrets: which connections and variables tasks may have that ask over HTTP.
+        base_url: what tasks were told of where people find this server. Links that begin with it are shown without it,
+            so that they hold under whatever name somebody has come (a tunnel, another machine).
     """
 
     home: Path
@@ -42,6 +44,7 @@ class ApiSettings:
     max_map_length: int = 1024
     log_store_url: str | None = None
     secrets: SecretsSettings = field(default_factory=SecretsSettings)
+    base_url: str | None = None
 
     @property
     def signs_in_locally(self) -> bool:

@@ -104,6 +104,7 @@ async def _serve(
         max_map_length=settings.worker.max_map_length,
         secrets=settings.secrets,
         log_store_url=settings.logs.store_url,
+        base_url=url,
     )
     app = create_app(pool, api)
     worker = LocalWorker(settings, pool, dsn, interpreters, url)

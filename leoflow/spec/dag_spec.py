@@ -144,6 +144,7 @@ class TaskSpec(SpecModel):
     ui_fgcolor: str = "#000"
     params: dict[str, ParamSpec] = {}
     extra_links: list[str] = []
+    extra_link_keys: dict[str, str] = {}
     has_on_execute_callback: bool = False
     has_on_failure_callback: bool = False
     has_on_retry_callback: bool = False

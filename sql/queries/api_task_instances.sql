@@ -44,7 +44,7 @@ where
 order by try_number, is_current;
 
 -- name: extra_links
--- The operator's links by name, with what the attempt stored for them as an XCom `_link_<class>`, null without.
+-- The operator's links by name, with what the attempt stored for them as an XCom (`_link_<class>`), null without.
 select
     link.name,
     (
@@ -52,7 +52,7 @@ select
         from leoflow_core.xcom x
         where
             x.run_key = %(run_key)s and x.task_idx = %(task_idx)s and x.map_index = %(map_index)s
-            and x.key = '_link_' || link.name
+            and x.key = coalesce(t.spec -> 'extra_link_keys' ->> link.name, '_link_' || link.name)
     ) as url
 from leoflow_core.task t
 cross join

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException
 
-from leoflow.api.deps import Conn, Connection, Viewer
+from leoflow.api.deps import Conn, Connection, State, Viewer
 from leoflow.api.public import store
 from leoflow.api.public.criteria import Small
 from leoflow.api.public.task_instance_models import (
@@ -66,13 +66,18 @@ async def get_extra_links(
     dag_run_id: str,
     task_id: str,
     conn: Conn,
+    state: State,
     _: Viewer,
     map_index: Small = -1,
     try_number: Small | None = None,
 ) -> Any:
     """List the links of an instance: those of its operator, with what the attempt stored for them."""
     found = await instance_or_404(conn, dag_id, dag_run_id, task_id, map_index)
-    links = {row["name"]: row["url"] for row in await store.rows(conn, SQL.extra_links, found)}
+    own = f"{state.settings.base_url}/"
+    links = {
+        row["name"]: f"/{row['url'].removeprefix(own)}" if str(row["url"]).startswith(own) else row["url"]
+        for row in await store.rows(conn, SQL.extra_links, found)
+    }
     return {"extra_links": links, "total_entries": len(links)}
 
 

@@ -47,6 +47,7 @@ def describe_task(task: Any, effective_priority: int) -> dict[str, Any]:
         "ui_fgcolor": task.ui_fgcolor,
         "params": describe_params(task.params),
         "extra_links": sorted({link.name for link in task.operator_extra_links or ()}),
+        "extra_link_keys": {link.name: link.xcom_key for link in task.operator_extra_links or ()},
         **{f"has_{name}_callback": bool(getattr(task, f"{name}_callback")) for name in _CALLBACKS},
         "inlets": [describe_asset(each) for each in task.inlets or ()],
         "outlets": [describe_asset(each) for each in task.outlets or ()],

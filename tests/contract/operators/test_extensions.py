@@ -68,7 +68,7 @@ async def test_operators_and_links_of_the_project(harness: Harness) -> None:
     await harness.register("""
     from airflow.sdk import BaseOperator, BaseOperatorLink
     class Docs(BaseOperatorLink):
-        name = "Docs"
+        name = "Docs & more"
         def get_link(self, operator, *, ti_key): return f"https://example.test/{ti_key.task_id}/{operator.subject}"
     class Greet(BaseOperator):
         template_fields = ("subject",)
@@ -89,6 +89,10 @@ async def test_operators_and_links_of_the_project(harness: Harness) -> None:
     assert run.xcoms[("greet", "return_value")] == "hello you"
     assert run.xcoms[("greet", "also")] == "you"
     assert run.xcoms[("greet", "_link_Docs")] == "https://example.test/greet/you"
+    described = await harness.fetch(
+        "select spec -> 'extra_links', spec -> 'extra_link_keys' from leoflow_core.task where task_id = 'greet'"
+    )
+    assert described == [(["Docs & more"], {"Docs & more": "_link_Docs"})]
     assert "before" in run.messages("greet")
     assert "after" in run.messages("greet")
 

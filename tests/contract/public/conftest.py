@@ -19,7 +19,7 @@ PASSWORD = "correct horse"
 @pytest.fixture
 def settings(home: Path) -> ApiSettings:
     home.mkdir()
-    return ApiSettings(home=home, host="0.0.0.0")
+    return ApiSettings(home=home, host="0.0.0.0", base_url="http://ui.test:1")
 
 
 @pytest.fixture

@@ -60,7 +60,13 @@ ETL = spec(
     params={"n": {"value": 3, "schema": {"type": "integer"}, "description": "how many"}},
     dagrun_timeout_seconds=3600.0,
 )
-FLAKY = spec("flaky", [task("boom", retries=1, retry_delay_seconds=0.0, extra_links=["docs"]), task("after", "boom")])
+FLAKY = spec(
+    "flaky",
+    [
+        task("boom", retries=1, retry_delay_seconds=0.0, extra_links=["docs"], extra_link_keys={"docs": "_link_Docs"}),
+        task("after", "boom"),
+    ],
+)
 GROUPED = spec(
     "grouped",
     [task("outer.a", group_id="outer"), task("outer.inner.b", "outer.a", group_id="outer.inner"), task("end")],

@@ -277,6 +277,18 @@ async def test_the_last_lines_come_after_the_end_and_are_waited_for(
     assert (await client.get(path)).json()["continuation_token"] is None
 
 
+async def test_links_to_this_server_hold_under_any_name(client: httpx.AsyncClient, stage: Stage) -> None:
+    await stage.start("flaky", "r")
+    path = "/dags/flaky/dagRuns/r/taskInstances/boom/links"
+    for stored, shown in (
+        ("http://ui.test:1/dags/x/runs/y", "/dags/x/runs/y"),
+        ("http://ui.test:10/dags/x", "http://ui.test:10/dags/x"),
+    ):
+        await stage.work({"boom": {"xcoms": {"_link_Docs": stored}}})
+        assert (await client.get(path)).json()["extra_links"] == {"docs": shown}
+        await stage.one("select leoflow.clear_tasks('flaky', 'r')")
+
+
 async def test_a_task_that_never_ran_has_a_log_that_says_why(client: httpx.AsyncClient, stage: Stage) -> None:
     await stage.start("etl", "r")
     await stage.work({"extract": {"states": ["failed"]}})
