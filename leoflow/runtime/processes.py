@@ -33,6 +33,16 @@ def die_with_parent(parent: int, sig: int = signal.SIGKILL) -> None:
         os._exit(0)
 
 
+def hide_main() -> None:
+    """Let interpreters that user code starts with `multiprocessing` (spawn, forkserver) or loky not load our program.
+
+    They would run the main module of their parent first, and cannot import it: such a pool never gets to work.
+    """
+    main = sys.modules["__main__"]
+    main.__spec__ = None
+    vars(main).pop("__file__", None)
+
+
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent dies, so that none escapes by daemonising."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)

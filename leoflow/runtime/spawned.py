@@ -7,13 +7,14 @@ Usage: `bootstrap.py spawned <bytes of memory> <bytes of log>` (0 is no limit), 
 import sys
 from typing import NoReturn
 
-from leoflow.runtime import attempt
+from leoflow.runtime import attempt, processes
 
 
 def main() -> NoReturn:
     """Run the attempt."""
     memory_bytes, log_limit_bytes = map(int, sys.argv[1:3])
     sys.argv = sys.argv[:1]
+    processes.hide_main()
     attempt.run_spawned(memory_bytes, log_limit_bytes)
 
 

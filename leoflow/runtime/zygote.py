@@ -332,6 +332,7 @@ def main() -> None:
     """Import and warm the SDK, then serve the control channel named on the command line."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
+    processes.hide_main()
     sdk = sdk_adapter.Sdk()
     sdk.warm_up()
     for module in _LOADING:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -22,13 +23,15 @@ class AttemptDirectories:
         self._root = root
         self._empty: list[Path] = []
         self._counter = 0
+        self._name = f"-{secrets.token_hex(2)}-"
 
     def take(self) -> Path:
         """Return an empty directory nobody else uses."""
         if self._empty:
             return self._empty.pop()
         self._counter += 1
-        directory = self._root / f"{os.getpid()}-{id(self):x}-{self._counter}"
+        # Short: sockets in a temporary directory (multiprocessing's) have 107 bytes for their whole path.
+        directory = self._root / f"{os.getpid()}{self._name}{self._counter}"
         (directory / "tmp").mkdir(parents=True, mode=0o700)
         return directory
 

@@ -222,7 +222,10 @@ async def test_a_dag_file_that_starts_threads_is_not_forked(harness: Harness) ->
     loaded_by = os.getpid()
     with DAG("threaded") as dag:
         @task
-        def alive(): return [worker.is_alive(), loaded_by == os.getpid(), sys.orig_argv[-3]]
+        def alive():
+            from multiprocessing import get_context
+            with get_context("spawn").Pool(1) as pool: assert pool.map(abs, [-1]) == [1]
+            return [worker.is_alive(), loaded_by == os.getpid(), sys.orig_argv[-3]]
         alive()
     """)
     run = await harness.run("threaded")

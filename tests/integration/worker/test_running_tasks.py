@@ -195,6 +195,24 @@ async def test_a_rescheduling_sensor_waits_without_a_process(harness: Harness) -
     assert run.state == "success"
 
 
+async def test_a_task_computes_in_threads_and_processes_of_every_kind(harness: Harness) -> None:
+    await harness.register("""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+    with DAG("parallel") as dag:
+        @task
+        def compute(kind):
+            if kind == "threads":
+                pool = ThreadPoolExecutor(2)
+            else:
+                pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(kind))
+            with pool: return list(pool.map(abs, [-1, -2]))
+        for kind in ("threads", "fork", "spawn"): compute.override(task_id=kind)(kind)
+    """)
+    run = await harness.run("parallel")
+    assert run.xcoms == {(kind, "return_value"): [1, 2] for kind in ("threads", "fork", "spawn")}
+
+
 async def test_attempts_do_not_share_random_numbers(harness: Harness) -> None:
     await harness.register("""
     import random
