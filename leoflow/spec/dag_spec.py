@@ -233,6 +233,9 @@ def canonical_bytes(spec: DagSpec) -> bytes:
 
 def content_hash(spec: DagSpec) -> str:
     """Return the sha256 of the canonical spec without its own `content_hash`."""
-    value = as_json(spec)
-    del value["content_hash"]
-    return sha256(canonical_json(value))
+    return content_hash_of(as_json(spec))
+
+
+def content_hash_of(document: Json) -> str:
+    """Return the same of a dag.json as it stands, which may lack fields that were invented after it was written."""
+    return sha256(canonical_json({name: value for name, value in document.items() if name != "content_hash"}))

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from leoflow.secrets.connections import unseal
-from leoflow.spec import as_json
+from leoflow.spec import as_json, content_hash_of
 from tests.contract.public.stage import ETL, Stage, spec, task
 
 pytestmark = pytest.mark.anyio
@@ -246,6 +246,15 @@ async def test_registering_a_version_twice_changes_nothing(client: httpx.AsyncCl
     forged = as_json(made) | {"description": "forged"}
     assert "content_hash" in (await client.post(path, json=forged)).json()["detail"]
     assert (await client.post(path, json=as_json(ETL) | {"tasks": "none"})).status_code == 422
+
+
+async def test_an_artifact_that_lacks_what_was_invented_later_is_registered(client: httpx.AsyncClient) -> None:
+    old = as_json(spec("pushed", [task("a")]))
+    del old["tasks"][0]["extra_link_keys"]
+    old["content_hash"] = content_hash_of(old)
+    first, again = [await client.post("/leoflow/dags/pushed/versions", json=old) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["content_hash"] == old["content_hash"]
 
 
 async def test_roles_limit_what_a_user_may_do(app: FastAPI, client: httpx.AsyncClient, stage: Stage) -> None:
