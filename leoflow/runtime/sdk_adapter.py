@@ -7,7 +7,6 @@ factory, the host's name) or on the DAG alone (its Jinja environment). Each of t
 but makes it copy up to two hundred of the pages it shares with its parent.
 """
 
-import contextlib
 import gc
 import io
 import os
@@ -23,6 +22,7 @@ from typing import Any
 from leoflow.runtime.loading.quicker import quicker_loading
 from leoflow.runtime.log_limit import Budget, LogFile, Overflow
 from leoflow.runtime.plugins import use_plugins_of
+from leoflow.runtime.prepared import Prepared, TemplateEnvironments
 from leoflow.runtime.reduce_inputs import ReduceInputs
 
 LOG_DESCRIPTOR = 3
@@ -166,53 +166,40 @@ class _CachedTypeAdapter:
         return adapter
 
 
-class _Prepared:
-    """Results made before the fork, for as long as the environment variables they depend on are the parent's."""
+class _MappedNodes:
+    """Stands in for the search for mapped successors: of a loaded DAG it looks at the mapped tasks and groups only.
 
-    def __init__(self) -> None:
-        self._is_valid = True
-
-    def once(self, function: Any) -> Any:
-        """Return a function that calls `function` once, and again in attempts with a configuration of their own."""
-        made: list[Any] = []
-
-        def prepared(*arguments: Any) -> Any:
-            if not self._is_valid:
-                return function(*arguments)
-            if not made:
-                made.append(function(*arguments))
-            return made[0]
-
-        return prepared
-
-    def forget(self) -> None:
-        """Use nothing that was prepared."""
-        self._is_valid = False
-
-
-class _TemplateEnvironments:
-    """Stands in for `DAG.get_template_env`: the first request for a loaded DAG's environment finds it made.
-
-    Only the first: an environment can be changed by who receives it.
+    The SDK's looks at every task, after each one, and so copies the pages of all of them in a forked attempt.
     """
 
-    def __init__(self, dag_class: Any) -> None:
-        self._made: dict[int, Any] = {}
-        make = self._make = dag_class.get_template_env
-        made = self._made
+    def __init__(self) -> None:
+        from airflow.sdk.definitions._internal.abstractoperator import AbstractOperator
+        from airflow.sdk.definitions.mappedoperator import MappedOperator
+        from airflow.sdk.definitions.taskgroup import MappedTaskGroup, TaskGroup
 
-        def get_template_env(dag: Any, *, force_sandboxed: bool = False) -> Any:
-            if not force_sandboxed and id(dag) in made:
-                return made.pop(id(dag))
-            return make(dag, force_sandboxed=force_sandboxed)
+        self._mapped, self._group = (MappedOperator, MappedTaskGroup), TaskGroup
+        self._known: dict[int, list[Any]] = {}
+        known, search = self._known, AbstractOperator._iter_all_mapped_downstreams
 
-        dag_class.get_template_env = get_template_env
+        def iter_all_mapped_downstreams(task: Any) -> Any:
+            nodes = known.get(id(task.get_dag()))
+            if nodes is None:
+                return search(task)
+            return (each for each in nodes if task.node_id in each.upstream_task_ids)
+
+        AbstractOperator._iter_all_mapped_downstreams = iter_all_mapped_downstreams
 
     def prepare(self, dags: "Iterable[Any]") -> None:
-        """Make the environments of freshly loaded DAGs. One that cannot be made tells so in its tasks, as ever."""
+        """Find the mapped tasks and groups of freshly loaded DAGs."""
         for dag in dags:
-            with contextlib.suppress(Exception):
-                self._made[id(dag)] = self._make(dag)
+            self._known[id(dag)] = list(self._within(dag.task_group))
+
+    def _within(self, group: Any) -> "Iterable[Any]":
+        for child in group.children.values():
+            if isinstance(child, self._mapped):
+                yield child
+            if isinstance(child, self._group):
+                yield from self._within(child)
 
 
 class Sdk:
@@ -239,11 +226,12 @@ class Sdk:
         task_runner.CommsDecoder = self._comms
         task_runner.TypeAdapter = _CachedTypeAdapter(task_runner.TypeAdapter)
         task_runner.parse = self._parse
-        self._prepared = _Prepared()
+        self._prepared = Prepared()
         task_runner.get_hostname = self._prepared.once(task_runner.get_hostname)
         stats_factory = self._prepared.once(task_runner.stats_utils.get_stats_factory)
         task_runner.stats_utils = SimpleNamespace(get_stats_factory=stats_factory)
-        self._template_environments = _TemplateEnvironments(DAG)
+        self._template_environments = TemplateEnvironments(DAG)
+        self._mapped_nodes = _MappedNodes()
         if xcom_backend is not None:
             os.environ[_XCOM_BACKEND] = xcom_backend
         self._dags: dict[tuple[str, str], dict[str, Any]] = {}
@@ -279,6 +267,7 @@ class Sdk:
         dags: dict[str, Any] = dict(bag.dags)
         self._dags[bundle_path, relative_path] = dags
         self._template_environments.prepare(islice(dags.values(), _PREPARED_DAGS))
+        self._mapped_nodes.prepare(dags.values())
         self._bundle(bundle_path)
         return dags
 
