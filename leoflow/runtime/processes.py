@@ -58,6 +58,16 @@ def reread_time_zone() -> None:
     time.tzset()
 
 
+def restore_environment(before: dict[str, str]) -> None:
+    """Make the environment variables what they were, touching the ones that are not."""
+    now = os.environ.copy()
+    for name in now.keys() - before.keys():
+        del os.environ[name]
+    for name, text in before.items():
+        if now.get(name) != text:
+            os.environ[name] = text
+
+
 def hide_memory() -> None:
     """Refuse other processes of the same user a look into this one (ptrace, /proc/pid/mem)."""
     _prctl(_PR_SET_DUMPABLE, 0)

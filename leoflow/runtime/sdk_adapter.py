@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from leoflow.runtime import processes
 from leoflow.runtime.loading.quicker import quicker_loading
 from leoflow.runtime.log_limit import Budget, LogFile, Overflow
 from leoflow.runtime.plugins import use_plugins_of
@@ -375,15 +376,14 @@ class Sdk:
             self._run_nothing()
 
     def _run_nothing(self) -> None:
-        environment = dict(os.environ)
+        environment = os.environ.copy()
         self._comms.answer_with(_FakeSupervisor(self._startup_details(_WARM_UP)))
         os.environ["LEOFLOW_BUNDLE_PATH"] = ""
         try:
             self._runner.main()
         finally:
             self._comms.answer_with(None)
-            os.environ.clear()
-            os.environ.update(environment)
+            processes.restore_environment(environment)
             _forget_context()
 
     def _startup_details(self, dag_id: str) -> Any:

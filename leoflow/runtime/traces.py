@@ -38,11 +38,7 @@ class Traces:
 
     def wipe(self, order: "dict[str, Any]") -> None:
         """Undo what every attempt leaves: its variables, its directory, the cores it was limited to."""
-        for name in self._changed_variables():
-            if name in self._environment:
-                os.environ[name] = self._environment[name]
-            else:
-                del os.environ[name]
+        processes.restore_environment(self._environment)
         if "TZ" in order["env"]:
             processes.reread_time_zone()
         os.chdir(self._directory)
