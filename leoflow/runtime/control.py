@@ -15,6 +15,10 @@ MAX_PACKET = 160 * 1024
 MAX_DESCRIPTORS = 8
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
+
+
 class ControlClosedError(Exception):
     """The other end of a control channel is gone."""
 
@@ -26,7 +30,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 def send(channel: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
     """Send one message with its descriptors. Raises `ControlClosedError` when nobody listens any more."""
-    data = json.dumps(message, separators=(",", ":")).encode()
+    data = _encode(message).encode()
     if len(data) > MAX_PACKET:
         raise ValueError(f"control message of {len(data)} bytes is over the limit of {MAX_PACKET}")
     ancillary = []
@@ -54,5 +58,5 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
             descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
     if not data:
         raise ControlClosedError("end of file")
-    message: dict[str, Any] = json.loads(data)
+    message: dict[str, Any] = _decode(data.decode())
     return message, list(descriptors)
