@@ -45,17 +45,20 @@ RULES = [
 @st.composite
 def graphs(draw: st.DrawFn) -> dict[str, model.Task]:
     """A DAG of up to nine tasks: setups, teardowns, maps, a mapped group with others inside, sometimes a wide join."""
-    wide = draw(st.integers(0, 9)) == 0
-    names = [f"t{i}" for i in range(draw(st.integers(1, 9)))]
-    grouped = draw(st.sets(st.sampled_from(names[1:]), min_size=1, max_size=4)) if len(names) > 1 else set[str]()
-    grouped = draw(st.sampled_from([set[str](), grouped]))
+    kind_of_dag = draw(st.integers(0, 9))
+    wide, nested = kind_of_dag == 0, kind_of_dag > 6
+    names = [f"t{i}" for i in range(draw(st.integers(6, 9) if nested else st.integers(1, 9)))]
+    grouped = set(names[3:]) if nested else set[str]()
+    if len(names) > 1 and not nested and draw(st.booleans()):
+        grouped = draw(st.sets(st.sampled_from(names[1:]), min_size=1, max_size=4))
     group_over: str | int = 0
     inner_overs: dict[str, str | int] = {}
     if grouped:
         before = [name for name in names if name < min(grouped)]
         group_over = draw(st.one_of(st.sampled_from(before), st.integers(0, 3)))
-        if draw(st.booleans()):
-            inner_overs = {inner: draw(st.one_of(st.sampled_from(before), st.integers(0, 3))) for inner in ("i", "j")}
+        if nested:  # mostly with some instances: what is mapped over often ends otherwise
+            group_over = draw(st.sampled_from([2, 1, 3, 0, before[0]]))
+            inner_overs = {inner: draw(st.sampled_from([2, 3, 1, 0, 2, *before])) for inner in ("i", "j")}
     places = {name: draw(st.sampled_from(["", *inner_overs])) for name in sorted(grouped)}
     tasks: dict[str, model.Task] = {}
     for number, name in enumerate(names):
@@ -66,6 +69,8 @@ def graphs(draw: st.DrawFn) -> dict[str, model.Task]:
         inner = places.get(name, "")
         if name in grouped:
             length = inner_overs.get(inner, group_over)
+            if inner and (near := sorted(grouped & set(names[:number]))):
+                upstreams.add(draw(st.sampled_from(near)))
             # the first tasks of a group are after what it is mapped over
             if not upstreams & grouped:
                 upstreams |= {group_over} if isinstance(group_over, str) else set()
