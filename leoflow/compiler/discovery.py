@@ -53,7 +53,11 @@ def _in_directory(path: Path) -> list[Project]:
     if lone:
         projects += [_plain(path / root, [DEFAULT_DAG_FILE], must=True) for root in lone]
     elif loose:
-        projects.append(_plain(path, loose, excludes=roots, must=len(loose) == 1 and not roots))
+        own = [parent for parent in _alone(loose) if _needs_its_directory(path, parent)]
+        projects += [_plain(path / root, [DEFAULT_DAG_FILE], must=True) for root in own]
+        rest = [file for file in loose if _parent(file) not in own]
+        if rest:
+            projects.append(_plain(path, rest, excludes=[*roots, *own], must=len(loose) == 1 and not roots))
     return sorted(projects, key=lambda project: project.root)
 
 
@@ -64,6 +68,24 @@ def _lone_projects(loose: list[str]) -> list[str]:
         nested = any(_inside(parent, other) for parent in parents for other in parents if other != parent)
         return [] if nested else parents
     return []
+
+
+def _alone(loose: list[str]) -> list[str]:
+    """Return the directories in and below which a `dag.py` is the only DAG file."""
+    parents = [_parent(file) for file in loose if PurePosixPath(file).name == DEFAULT_DAG_FILE]
+    return [
+        parent for parent in parents if parent != "." and sum(_inside(_parent(file), parent) for file in loose) == 1
+    ]
+
+
+def _needs_its_directory(path: Path, parent: str) -> bool:
+    """Say whether a `dag.py` imports modules that are beside it and not in the folder's root.
+
+    Among other DAG files it cannot be imported then (nor could Airflow), but it was a project alone, and somebody who puts
+    a file beside that project does not mean to break it.
+    """
+    tops = {PurePosixPath(file).parts[0].removesuffix(".py") for file in local_imports(path / parent, DEFAULT_DAG_FILE)}
+    return any(not (path / f"{top}.py").is_file() and not (path / top).is_dir() for top in tops)
 
 
 def _parent(file: str) -> str:

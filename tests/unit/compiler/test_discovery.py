@@ -68,6 +68,18 @@ def test_loose_files_beside_projects_are_a_project_of_their_own(tmp_path: Path) 
     assert files == ["loose.py", "more/loose2.py"]
 
 
+def test_a_dag_py_that_needs_what_is_beside_it_stays_a_project_among_other_files(tmp_path: Path) -> None:
+    importing = DAG + "from models import size\nimport common\n"
+    make(tmp_path / "w", "alone/dag.py", "loose.py")
+    make(tmp_path / "w", "p/dag.py", "shared/dag.py", "two/dag.py", "two/more/other.py", text=importing)
+    make(tmp_path / "w", "common.py", "p/models.py", "two/models.py", "shared/common.py", text="size = 1\n")
+    assert found(tmp_path / "w") == [
+        ("w", ("alone/dag.py", "loose.py", "shared/dag.py", "two/dag.py", "two/more/other.py")),
+        ("p", ("dag.py",)),
+    ]
+    assert "p/models.py" not in [file.path for file in discover(tmp_path / "w")[0].tree().files]
+
+
 def test_hidden_directories_interpreters_and_caches_are_skipped(tmp_path: Path) -> None:
     make(tmp_path, "etl.py", ".git/x.py", ".venv/y.py", "venv/z.py", "node_modules/n.py", "__pycache__/c.py")
     make(tmp_path, "myenv/lib/e.py")
