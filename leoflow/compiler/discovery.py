@@ -81,7 +81,7 @@ def _alone(loose: list[str]) -> list[str]:
 def _needs_its_directory(path: Path, parent: str) -> bool:
     """Say whether a `dag.py` imports modules that are beside it and not in the folder's root.
 
-    Among other DAG files it cannot be imported then (nor could Airflow), but it was a project alone, and somebody who puts
+    Among other DAG files it cannot be imported then (nor by Airflow), but it was a project alone, and somebody who puts
     a file beside that project does not mean to break it.
     """
     tops = {PurePosixPath(file).parts[0].removesuffix(".py") for file in local_imports(path / parent, DEFAULT_DAG_FILE)}

@@ -50,7 +50,9 @@ select
     d.allowed_run_types,
     d.owners,
     coalesce(d.schedule ->> 'type' in ('cron', 'multiple_cron', 'delta'), false) as timetable_periodic,
-    false as is_backfillable,
+    coalesce(
+        d.schedule ->> 'type' in ('cron', 'multiple_cron', 'delta', 'cron_partition', 'custom', 'asset_or_time'), false
+    ) and ('backfill' = any(d.allowed_run_types)) is not false as is_backfillable,
     coalesce(d.schedule ->> 'type' in ('assets', 'asset_or_time', 'partitioned_assets'), false)
         as has_asset_schedule,
     d.schedule,

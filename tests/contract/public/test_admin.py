@@ -248,6 +248,13 @@ async def test_registering_a_version_twice_changes_nothing(client: httpx.AsyncCl
     assert (await client.post(path, json=as_json(ETL) | {"tasks": "none"})).status_code == 422
 
 
+async def test_a_dag_says_whether_it_can_be_backfilled(client: httpx.AsyncClient, stage: Stage) -> None:
+    assert (await client.get("/dags/etl")).json()["is_backfillable"] is True
+    assert (await client.get("/dags/flaky")).json()["is_backfillable"] is False
+    await stage.one("update leoflow_core.dag set allowed_run_types = '{manual,scheduled}' returning 1")
+    assert (await client.get("/dags/etl")).json()["is_backfillable"] is False
+
+
 async def test_an_artifact_that_lacks_what_was_invented_later_is_registered(client: httpx.AsyncClient) -> None:
     old = as_json(spec("pushed", [task("a")]))
     del old["tasks"][0]["extra_link_keys"]
