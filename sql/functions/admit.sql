@@ -1,7 +1,8 @@
 -- The part of claim that deals with limits: claims instances that wait at a gate (gate_key) while their pool, their
 -- run's max_active_tasks and their task's limits leave room, and writes one gate_token each. One admission at a time,
 -- so that counting tokens is exact; it walks groups (pool, queue, priority, run), the highest priority and oldest run
--- first, and jumps over full ones. p_until: only those with at most this gate_key, so of at least this priority.
+-- first, and jumps over full ones. What needs more slots than are free is overtaken, as in Airflow, but not for ever.
+-- p_until: only those with at most this gate_key, so of at least this priority.
 -- Locks: the admission advisory lock until the end of the transaction, then instances with SKIP LOCKED.
 -- Callers: claim.
 create or replace function leoflow_core.admit(
@@ -86,6 +87,13 @@ begin
                 from unnest(v_pools, v_free) with ordinality as f(pool_key, free, at) order by f.at
             );
         end loop;
+        if v_room > 0 and v_free[v_at] > 0
+            and leoflow_core.is_overtaken(v_pools[v_at], v_queues[v_at], v_gate, v_run, v_free[v_at]) then
+            v_free := array(
+                select case when f.pool_key = v_pools[v_at] then 0 else f.free end
+                from unnest(v_pools, v_free) with ordinality as f(pool_key, free, at) order by f.at
+            );
+        end if;
     end loop;
     return v_claimed;
 end
@@ -130,6 +138,30 @@ end
 $$;
 comment on function leoflow_core.next_gate(int, int, bigint, int, bigint) is
 'The group of instances that follows another one in a pool and queue.';
+
+-- Whether a group has an instance that has waited too long for more slots than are free (overtaking_seconds), and waits
+-- for nothing else: what comes after it in its pool must wait too, or it might wait for ever. One that needs more slots
+-- than its pool has holds nobody up. Locks: none. Callers: admit.
+create or replace function leoflow_core.is_overtaken(
+    p_pool_key int, p_queue_key int, p_gate_key int, p_run_key bigint, p_free bigint
+) returns boolean language plpgsql stable
+set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+    v_since timestamptz := clock_timestamp() - make_interval(secs => leoflow_core.setting('overtaking_seconds')::float8);
+begin
+    return exists (
+        select from leoflow_core.task_instance as t
+        join leoflow_core.pool as p on p.pool_key = t.pool_key
+        where t.queue_key = p_queue_key and t.pool_key = p_pool_key and t.gate_key = p_gate_key and t.run_key = p_run_key
+            and t.pool_slots > p_free and t.pool_slots <= p.slots and t.scheduled_at < v_since
+            and leoflow_core.task_has_room(t.run_key, t.version_key, t.task_idx)
+    );
+end
+$$;
+comment on function leoflow_core.is_overtaken(int, int, int, bigint, bigint) is
+'Whether a group has an instance that has waited too long for more slots than are free.';
 
 -- How many slots of a pool are free: less than none where it got fewer than are in use. Tokens belong to unfinished runs,
 -- none of which is below the low watermark. Exact only under the admission lock. Locks: none. Callers: admit, pool_changed.

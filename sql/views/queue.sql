@@ -20,6 +20,14 @@ select
         when t.state = 'deferred' then 'waits for ' || g.classpath
         when p.slots >= 0 and p.slots < t.pool_slots then 'pool has fewer slots than the task needs'
         when p.slots >= 0 and p.slots - coalesce(u.used, 0) < t.pool_slots then 'pool is full'
+        when p.slots >= 0 and exists (
+            -- as is_overtaken, which readers of the view may not call
+            select from leoflow_core.task_instance as b
+            where
+                b.pool_key = t.pool_key and (b.gate_key, b.run_key) < (t.gate_key, t.run_key)
+                and b.pool_slots > p.slots - coalesce(u.used, 0) and b.pool_slots <= p.slots
+                and b.scheduled_at < clock_timestamp() - make_interval(secs => o.seconds)
+        ) then 'a task before it waits for slots'
         when r.is_gated and coalesce(a.used, 0) >= v.max_active_tasks then 'max_active_tasks'
         when k.max_active_tis_per_dag is not null or k.max_active_tis_per_dagrun is not null then 'max_active_tis'
         when k.depends_on_past or k.wait_for_downstream then 'depends_on_past'
@@ -38,6 +46,9 @@ left join lateral (
     where g.pool_key = t.pool_key and g.pool_slots > 0
 ) as u on true
 left join lateral (select count(*) as used from leoflow_core.gate_token as g where g.run_key = t.run_key) as a on true
+cross join (
+    select (s.value #>> '{}')::float8 as seconds from leoflow_core.setting as s where s.key = 'overtaking_seconds'
+) as o
 left join leoflow_core.trigger as g
     on
         t.state = 'deferred' and g.run_key = t.run_key and g.task_idx = t.task_idx and g.map_index = t.map_index

@@ -1,6 +1,6 @@
 """Limits and order: what may run at once, what comes first, and that nothing waits behind what cannot run."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -44,6 +44,45 @@ async def claimed(conn: Connection, worker: int, limit: int = 100, **fields: Any
 
 
 # -- pools ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_task_of_many_slots_is_overtaken_for_a_while_and_not_for_ever(connection: Connection) -> None:
+    worker = await new_worker(connection)
+    await set_pool(connection, "p", 4)
+    small = dag("small", [task("s", pool="p")], max_active_runs=99)
+    past = dag("past", [task("p", pool="p", pool_slots=4, depends_on_past=True)])
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    await run_of(connection, past, logical_date=day)
+    assert await drain(connection, worker, {"p": "failed"}) == ["p"]
+    await run_of(connection, past, logical_date=day + timedelta(days=1))  # waits for more than slots
+    await run_of(connection, dag("huge", [task("h", pool="p", pool_slots=9)]))  # will never run
+    for number in range(2):
+        await run_of(connection, small, run_id=f"before{number}")
+    patience = "update leoflow_core.setting set value = %s where key = 'overtaking_seconds'"
+    await connection.execute(patience, ("0",))
+    running = [*await engine.claim(connection, worker, 1), *await engine.claim(connection, worker, 9)]
+    await connection.execute(patience, ("300",))
+    await run_of(connection, dag("big", [task("b", pool="p", pool_slots=4)]))
+    for number in range(4):
+        await run_of(connection, small, run_id=f"after{number}")
+    running += await engine.claim(connection, worker, 1)
+    assert [one.task_id for one in running] == ["s", "s", "s"]
+    await connection.execute(patience, ("0",))
+    assert await claimed(connection, worker) == []
+    blocked = "select distinct task_id, blocked_by from leoflow.queue where task_id in ('b', 's') order by 1"
+    assert await (await connection.execute(blocked)).fetchall() == [
+        ("b", "pool is full"),
+        ("s", "a task before it waits for slots"),
+    ]
+    await run_of(connection, dag("urgent", [task("u", pool="p", effective_priority=5)]))
+    running += await engine.claim(connection, worker, 9)
+    assert [one.task_id for one in running] == ["s", "s", "s", "u"]
+    await engine.finish(connection, worker, [outcome(one) for one in running])
+    (big,) = await engine.claim(connection, worker, 9)
+    assert big.task_id == "b"
+    await engine.finish(connection, worker, [outcome(big)])
+    assert await drain(connection, worker) == ["s", "s", "s"]
+    await invariants.check(connection)
 
 
 async def test_a_pool_of_unlimited_slots_limits_nothing(connection: Connection) -> None:

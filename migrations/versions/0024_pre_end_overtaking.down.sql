@@ -1,0 +1,1 @@
+delete from leoflow_core.setting where key = 'overtaking_seconds';
