@@ -45,6 +45,17 @@ DIFFERENT: dict[str, dict[str, Any]] = {
 }
 
 
+# In nested maps an instance reads what the instance of its own index returned, whether it waits for that or not
+# (docs/decisions/0007-nested-maps.md): under Airflow, too, it depends on the clock what is there.
+READ_TOO_EARLY = """
+select count(*) from leoflow_core.task_instance x
+join leoflow_core.task_edge e on e.version_key = x.version_key and e.downstream_idx = x.task_idx
+join leoflow_core.task_instance y
+    on y.run_key = x.run_key and y.task_idx = e.upstream_idx and y.map_index = x.map_index and y.end_date > x.start_date
+where x.run_key = %s and x.map_index >= 0
+"""
+
+
 async def outcome(harness: Harness, run_key: int) -> dict[str, Any]:
     name = "t.task_id || case when x.map_index >= 0 then '[' || x.map_index || ']' else '' end"
     [(state,)] = await harness.fetch("select state::text from leoflow_core.dag_run where run_key = %s", run_key)
@@ -58,8 +69,10 @@ async def outcome(harness: Harness, run_key: int) -> dict[str, Any]:
         " join leoflow_core.task t using (version_key, task_idx) where x.run_key = %s and x.key = 'return_value'",
         run_key,
     )
+    [(too_early,)] = await harness.fetch(READ_TOO_EARLY, run_key)
     return {
         "state": state,
+        "too_early": too_early,
         "instances": dict(instances),
         "values": {task: values.decode(value) for task, value in returned},
     }
@@ -98,8 +111,18 @@ async def test_a_dag_with_maps_ends_as_under_airflow(here: dict[str, dict[str, A
     assert found["state"] == wanted["state"]
     for what in ("instances", "values"):
         names = found[what].keys() | wanted[what].keys()
-        unlike = {name: (found[what].get(name), wanted[what].get(name)) for name in names}
-        assert not {name: pair for name, pair in unlike.items() if pair[0] != pair[1]}
+        pairs = {name: (found[what].get(name), wanted[what].get(name)) for name in names}
+        unlike = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        if what == "values" and found["too_early"]:
+            unlike = {name: pair for name, pair in unlike.items() if not _lacks_values(*pair)}
+        assert not unlike
+
+
+def _lacks_values(found: Any, wanted: Any) -> bool:
+    """Whether both are the same but for values that are not there."""
+    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        return all(map(_lacks_values, found, wanted))
+    return found is None or found == wanted
 
 
 def _without_surplus(expected: dict[str, Any]) -> dict[str, Any]:
