@@ -15,12 +15,13 @@ DAY = timedelta(days=1)
 SPEC = dag(
     "d",
     [
-        task("a", extra={"start_date": "2026-01-01T00:00:00Z"}),
+        task("a", extra={"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-02-01T00:00:00Z"}),
         task("new", "a", extra={"start_date": "2026-01-03T00:00:00Z"}),
         task("newer", "new", extra={"start_date": "2026-01-03T00:00:00Z"}),
         task("old", extra={"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-02T00:00:00Z"}),
     ],
     start_date="2026-01-01T00:00:00Z",
+    end_date="2026-02-01T00:00:00Z",
 )
 
 
@@ -30,6 +31,7 @@ RUNS = [
     (2, "scheduled", ["a", "new", "newer"]),
     (3, "manual", ["a", "new", "newer"]),
     (-9, "manual", ["a", "old"]),  # the DAG's own dates take nothing out
+    (90, "manual", ["a", "new", "newer"]),
     (-1, "backfill", ["a", "new", "newer", "old"]),
     (None, "manual", ["a", "new", "newer", "old"]),
 ]
