@@ -141,21 +141,20 @@ comment on function leoflow_core.next_gate(int, int, bigint, int, bigint) is
 
 -- Whether a group has an instance that has waited too long for more slots than are free (overtaking_seconds), and waits
 -- for nothing else: what comes after it in its pool must wait too, or it might wait for ever. One that needs more slots
--- than its pool has holds nobody up. Locks: none. Callers: admit.
+-- than its pool has holds nobody up. It plans as admit does, so it says nothing of that; the setting is read where there is
+-- such an instance only. Locks: none. Callers: admit.
 create or replace function leoflow_core.is_overtaken(
     p_pool_key int, p_queue_key int, p_gate_key int, p_run_key bigint, p_free bigint
-) returns boolean language plpgsql stable
-set jit = off set plan_cache_mode = force_generic_plan set enable_nestloop = on
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
-as $$
-declare
-    v_since timestamptz := clock_timestamp() - make_interval(secs => leoflow_core.setting('overtaking_seconds')::float8);
+) returns boolean language plpgsql stable as $$
 begin
     return exists (
         select from leoflow_core.task_instance as t
         join leoflow_core.pool as p on p.pool_key = t.pool_key
         where t.queue_key = p_queue_key and t.pool_key = p_pool_key and t.gate_key = p_gate_key and t.run_key = p_run_key
-            and t.pool_slots > p_free and t.pool_slots <= p.slots and t.scheduled_at < v_since
+            and t.pool_slots > p_free and t.pool_slots <= p.slots
+            and t.scheduled_at < clock_timestamp() - make_interval(
+                secs => (select leoflow_core.setting('overtaking_seconds'))::float8
+            )
             and leoflow_core.task_has_room(t.run_key, t.version_key, t.task_idx)
     );
 end
