@@ -1,6 +1,7 @@
 """Finds the projects in a path: a project, a workspace of projects, a plain folder of DAG files, or one file."""
 
 import zipfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -72,10 +73,9 @@ def _lone_projects(loose: list[str]) -> list[str]:
 
 def _alone(loose: list[str]) -> list[str]:
     """Return the directories in and below which a `dag.py` is the only DAG file."""
+    below = Counter(directory.as_posix() for file in loose for directory in PurePosixPath(file).parents)
     parents = [_parent(file) for file in loose if PurePosixPath(file).name == DEFAULT_DAG_FILE]
-    return [
-        parent for parent in parents if parent != "." and sum(_inside(_parent(file), parent) for file in loose) == 1
-    ]
+    return [parent for parent in parents if parent != "." and below[parent] == 1]
 
 
 def _needs_its_directory(path: Path, parent: str) -> bool:
